@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+#include "checkpoint.hpp"
+
+#include <attune/core/error.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <bit>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+namespace align {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view header = "attune align checkpoint 1\n";
+
+/// FNV-1a, 64 bits.
+std::uint64_t hash(std::string_view bytes, std::uint64_t h = 0xcbf29ce484222325u) {
+  for (char c : bytes) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return h;
+}
+
+/// A double as its bits: JSON has no NaN and no infinity, and a diverged run has to be resumed as what it is.
+json bits(double x) { return std::bit_cast<std::uint64_t>(x); }
+double from_bits(const json& j) { return std::bit_cast<double>(j.get<std::uint64_t>()); }
+
+constexpr double attune::report::*report_members[] = {
+    &attune::report::loss_sum,        &attune::report::weight,      &attune::report::accuracy,     &attune::report::margin, &attune::report::reward_chosen,
+    &attune::report::reward_rejected, &attune::report::logp_chosen, &attune::report::logp_rejected};
+
+json pack(const evaluation& e) {
+  json j = json::array();
+  for (const attune::report* r : {&e.objective, &e.ranking}) {
+    for (auto member : report_members) j.push_back(bits(r->*member));
+    j.push_back(r->count);
+    j.push_back(r->non_finite);
+  }
+  return j;
+}
+evaluation unpack(const json& j) {
+  evaluation e;
+  std::size_t i = 0;
+  for (attune::report* r : {&e.objective, &e.ranking}) {
+    for (auto member : report_members) r->*member = from_bits(j.at(i++));
+    r->count = j.at(i++);
+    r->non_finite = j.at(i++);
+  }
+  return e;
+}
+
+template <class State>  // training_state, const or not
+auto arrays(State& s) {
+  return std::array{&s.policy, &s.initial, &s.reference, &s.optimiser.m, &s.optimiser.v};
+}
+
+[[noreturn]] void refuse(const std::string& path, const std::string& what) { throw attune::error(path + ": " + what); }
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) refuse(path, "the checkpoint cannot be opened");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// The JSON line of a whole file; `rest` becomes the arrays.
+json parse(const std::string& path, const std::string& file, std::string_view& rest) {
+  const std::string_view all = file;
+  if (all.size() < header.size() + 8 || all.substr(0, header.size()) != header) refuse(path, "this is not a checkpoint of align");
+  std::uint64_t checksum;
+  std::memcpy(&checksum, all.data() + all.size() - 8, 8);
+  if (checksum != hash(all.substr(0, all.size() - 8))) refuse(path, "the checkpoint is damaged: its checksum differs");
+  const std::size_t line = all.find('\n', header.size());
+  rest = all.substr(line + 1, all.size() - 8 - line - 1);
+  return json::parse(all.substr(header.size(), line - header.size()));
+}
+
+void require_same(const std::string& path, const json& stored, const settings& s, std::uint64_t data_digest) {
+  const json mine = fingerprint(s);
+  for (const auto& [name, value] : mine.items()) {
+    if (stored.at("settings").value(name, json()) != value) {
+      refuse(path, "the checkpoint was made with " + name + " = " + stored.at("settings").value(name, json()).dump() + "; this run has " + value.dump());
+    }
+  }
+  if (stored.at("data").get<std::uint64_t>() != data_digest) refuse(path, "the checkpoint was made with other data");
+}
+
+}  // namespace
+
+std::uint64_t digest(const std::vector<preference_text>& pairs) {
+  std::uint64_t h = hash("");
+  for (const preference_text& p : pairs) {
+    for (const std::string* text : {&p.prompt, &p.chosen, &p.rejected}) h = hash(*text, hash(std::to_string(text->size()), h));
+  }
+  return h;
+}
+
+void save_checkpoint(const std::string& path, const training_state& state, const settings& s, std::uint64_t data_digest) {
+  json j{{"settings", fingerprint(s)}, {"data", data_digest},       {"sft_done", state.sft_done},
+         {"done", state.done},         {"adam", state.optimiser.step}, {"since_logged", pack(state.since_logged)}};
+  for (const record& r : state.history) j["history"].push_back({r.phase, r.split, r.step, pack(r.found)});
+  for (const auto* array : arrays(state)) j["sizes"].push_back(array->size());
+  std::string file = std::string(header) + j.dump() + "\n";
+  for (const auto* array : arrays(state)) file.append(reinterpret_cast<const char*>(array->data()), array->size() * sizeof(float));
+  const std::uint64_t checksum = hash(file);
+  file.append(reinterpret_cast<const char*>(&checksum), sizeof checksum);
+
+  const std::string temporary = path + ".part";
+  std::ofstream out(temporary, std::ios::binary);
+  out.write(file.data(), std::streamsize(file.size()));
+  out.close();
+  if (!out) throw std::runtime_error(temporary + ": the checkpoint cannot be written");
+  std::filesystem::rename(temporary, path);
+}
+
+void load_checkpoint(const std::string& path, training_state& state, const settings& s, std::uint64_t data_digest) {
+  const std::string file = read_file(path);
+  std::string_view rest;
+  const json j = parse(path, file, rest);
+  require_same(path, j, s, data_digest);
+  training_state loaded;
+  loaded.sft_done = j.at("sft_done");
+  loaded.done = j.at("done");
+  loaded.optimiser.step = j.at("adam");
+  loaded.since_logged = unpack(j.at("since_logged"));
+  for (const json& r : j.value("history", json::array())) loaded.history.push_back({r.at(0), r.at(1), r.at(2), unpack(r.at(3))});
+  for (std::size_t i = 0; i < arrays(loaded).size(); ++i) {
+    auto& array = *arrays(loaded)[i];
+    array.resize(j.at("sizes").at(i).get<std::size_t>());
+    if (rest.size() < array.size() * sizeof(float)) refuse(path, "the checkpoint is damaged: it ends early");
+    if (!array.empty()) std::memcpy(array.data(), rest.data(), array.size() * sizeof(float));
+    rest.remove_prefix(array.size() * sizeof(float));
+  }
+  state = std::move(loaded);
+}
+
+}  // namespace align

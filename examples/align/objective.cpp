@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#include "objective.hpp"
+
+#include <attune/catalog.hpp>
+
+#include <charconv>
+#include <optional>
+
+namespace align {
+namespace {
+
+/// Calls visit(name, unit) for every pair objective of the catalogue, each with its default parameters.
+template <class Visit>
+void for_each_objective(Visit visit) {
+  attune::for_each_unit([&](const auto& entry) {
+    using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
+    if constexpr (attune::pair_objective<unit>) visit(std::string(entry.name), unit{});
+  });
+}
+
+template <class Unit>
+void apply_setting(Unit& unit, const std::string& setting) {
+  const std::size_t equals = setting.find('=');
+  double value = 0;
+  const char *first = setting.data() + equals + 1, *last = setting.data() + setting.size();
+  if (equals == std::string::npos || std::from_chars(first, last, value).ptr != last || first == last) {
+    throw attune::error("--set " + setting + ": expected parameter=number, such as beta=0.1");
+  }
+  attune::set_parameter(unit, setting.substr(0, equals), value);
+}
+
+}  // namespace
+
+std::vector<std::string> objective_names() {
+  std::vector<std::string> names;
+  for_each_objective([&](const std::string& name, const auto&) { names.push_back(name); });
+  return names;
+}
+
+objective make_objective(const std::string& name, const std::vector<std::string>& settings) {
+  std::optional<objective> found;
+  for_each_objective([&](const std::string& candidate, auto unit) {
+    if (candidate != name) return;
+    for (const std::string& setting : settings) apply_setting(unit, setting);
+    attune::validate(unit);
+    found.emplace(name, unit);
+  });
+  if (found) return *found;
+  std::string known;
+  for (const std::string& other : objective_names()) known += (known.empty() ? "" : ", ") + other;
+  throw attune::error("there is no pair objective " + name + "; expected one of: " + known);
+}
+
+}  // namespace align

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#include "report.hpp"
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <spawn.h>
+#include <sys/wait.h>
+
+extern char** environ;
+
+namespace align {
+namespace {
+
+/// Behind the data: step, loss, reward accuracy, ranking accuracy.
+constexpr const char* commands = R"(set terminal svg size 900,380 dynamic background rgb 'white' font 'sans,12'
+set output 'curves.svg'
+set multiplot layout 1,2
+set xlabel 'alignment step'
+set grid
+set title 'loss'
+set key top right
+plot $train using 1:2 with lines lw 2 title 'train', $heldout using 1:2 with linespoints lw 2 pt 7 ps 0.5 title 'held-out'
+set title 'share of pairs whose chosen answer wins'
+set key bottom right
+set yrange [0:1]
+plot $train using 1:3 with lines lw 2 title 'reward, train', \
+     $heldout using 1:3 with linespoints lw 2 pt 7 ps 0.5 title 'reward, held-out', \
+     $heldout using 1:4 with linespoints lw 2 pt 5 ps 0.5 title 'log pi per token, held-out'
+unset multiplot
+)";
+
+/// curves.gp: the data and the commands, so that anyone can draw it again in another form.
+void write_script(const std::string& path, const std::vector<record>& history) {
+  std::ofstream file(path);
+  for (const char* split : {"train", "heldout"}) {
+    file << "$" << split << " << end\n";
+    for (const record& r : history) {
+      if (r.phase != "align" || r.split != split) continue;
+      file << r.step << " " << r.found.objective.loss() << " " << r.found.objective.accuracy << " " << r.found.ranking.accuracy << "\n";
+    }
+    file << "end\n";
+  }
+  file << commands;
+}
+
+/// Runs `gnuplot curves.gp` inside the folder, without a shell and in silence; true if it ran and succeeded.
+bool run_gnuplot(const std::string& folder) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
+  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", 1 /* O_WRONLY */, 0);
+  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  char program[] = "gnuplot", argument[] = "curves.gp";
+  char* arguments[] = {program, argument, nullptr};
+  pid_t process = -1;
+  const int error = posix_spawnp(&process, program, &actions, nullptr, arguments, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  int status = 1;
+  return error == 0 && waitpid(process, &status, 0) == process && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+struct point {
+  double x, y;
+};
+
+/// A curve drawn with characters, 60 x 12, from its smallest to its largest value.
+std::string text_plot(const std::string& title, const std::vector<point>& points) {
+  constexpr std::size_t width = 60, height = 12;
+  if (points.empty()) return title + ": no points yet\n";
+  double low = points[0].y, high = low, last = points.back().x;
+  for (const point& p : points) low = std::min(low, p.y), high = std::max(high, p.y);
+  std::vector<std::string> canvas(height, std::string(width, ' '));
+  for (const point& p : points) {
+    const double x = last > 0 ? p.x / last : 0, y = high > low ? (p.y - low) / (high - low) : 0;
+    if (x == x && y == y) canvas[height - 1 - std::size_t(y * double(height - 1) + 0.5)][std::size_t(x * double(width - 1) + 0.5)] = '*';
+  }
+  std::string out = title + "\n";
+  char label[32];
+  for (std::size_t row = 0; row < height; ++row) {
+    std::snprintf(label, sizeof label, "%9.4f |", high - (high - low) * double(row) / double(height - 1));
+    out += label + canvas[row] + "\n";
+  }
+  std::snprintf(label, sizeof label, "%9s +", "0");
+  return out + label + std::string(width, '-') + " step " + std::to_string(std::size_t(last)) + "\n\n";
+}
+
+}  // namespace
+
+std::string write_picture(const std::string& folder, const std::vector<record>& history) {
+  write_script(folder + "/curves.gp", history);
+  if (run_gnuplot(folder) && std::filesystem::exists(folder + "/curves.svg")) return folder + "/curves.svg";
+  std::vector<point> loss, accuracy;
+  for (const record& r : history) {
+    if (r.phase != "align") continue;
+    if (r.split == "train") loss.push_back({double(r.step), r.found.objective.loss()});
+    if (r.split == "heldout") accuracy.push_back({double(r.step), r.found.ranking.accuracy});
+  }
+  const std::string text = text_plot("loss, train", loss) + text_plot("share of held-out pairs whose chosen answer is likelier, per token", accuracy);
+  std::ofstream(folder + "/curves.txt") << text;
+  std::fputs(text.c_str(), stdout);
+  return folder + "/curves.txt";
+}
+
+}  // namespace align

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include "report.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <fstream>
+
+namespace align {
+namespace {
+
+using nlohmann::json;
+
+template <class... Values>
+std::string text(const char* format, Values... values) {
+  char buffer[256];
+  std::snprintf(buffer, sizeof buffer, format, values...);
+  return buffer;
+}
+
+std::string duration(double seconds) {
+  const long s = std::lround(seconds);
+  return s < 60 ? text("%lds", s) : text("%ldm%02lds", s / 60, s % 60);
+}
+
+std::ofstream open_output(const std::string& path) {
+  std::ofstream file(path);
+  if (!file) throw std::runtime_error(path + ": cannot be written");
+  return file;
+}
+
+/// TRL's names, and two of our own for what needs no reference.
+json to_json(const evaluation& e) {
+  json j;
+  for (const auto& metric : e.objective.metrics()) {
+    if (e.objective.count > 0 || metric.name == std::string("loss")) j[metric.name] = metric.value;
+  }
+  if (e.ranking.count > 0) {
+    j["ranking/accuracies"] = e.ranking.accuracy;
+    j["nll/chosen"] = -e.ranking.reward_chosen;
+    j["non_finite"] = e.objective.non_finite;
+  }
+  return j;
+}
+
+}  // namespace
+
+void progress_line::operator()(const char* phase, std::size_t step, std::size_t steps, double loss) {
+  const auto now = clock::now();
+  if (phase_ != phase) {
+    finish();
+    phase_ = phase;
+    started_ = now;
+    first_ = step - 1;
+    shown_ = {};
+  }
+  const std::size_t part = std::max<std::size_t>(1, steps / 10);
+  const bool due = terminal_ ? now - shown_ > std::chrono::milliseconds(100) : step % part == 0;
+  if (!due && step != steps) return;
+  shown_ = now;
+  const double elapsed = std::chrono::duration<double>(now - started_).count();
+  const double left = step > first_ + 1 ? elapsed / double(step - first_ - 1) * double(steps - step) : 0;
+  const std::string line = text("%-5s step %zu/%zu  loss %.4f  ", phase, step, steps, loss) + (step == steps ? "took " + duration(elapsed) : duration(left) + " left");
+  std::fprintf(stderr, terminal_ ? "\r\033[K%s" : "%s\n", line.c_str());
+  std::fflush(stderr);
+  open_ = terminal_;
+}
+
+void progress_line::finish() {
+  if (open_) std::fputc('\n', stderr);
+  open_ = false;
+}
+
+std::string table(const comparison& c) {
+  std::string out = text("%-34s %10s %10s %10s %10s\n", "", "train", "", "held-out", "") +
+                    text("%-34s %10s %10s %10s %10s\n", "", "SFT", "aligned", "SFT", "aligned");
+  const auto row = [&](const char* name, const char* format, auto value) {
+    out += text("%-34s", name);
+    for (const evaluation* e : {&c.train_before, &c.train_after, &c.heldout_before, &c.heldout_after}) out += " " + text(format, value(*e));
+    out += "\n";
+  };
+  row("loss", "%10.4f", [](const evaluation& e) { return e.objective.loss(); });
+  row("reward accuracy (a tie is a miss)", "%9.1f%%", [](const evaluation& e) { return 100 * e.objective.accuracy; });
+  row("reward margin", "%10.4f", [](const evaluation& e) { return e.objective.margin; });
+  row("prefers chosen, log pi per token", "%9.1f%%", [](const evaluation& e) { return 100 * e.ranking.accuracy; });
+  row("-log pi of a chosen token [nat]", "%10.4f", [](const evaluation& e) { return -e.ranking.reward_chosen; });
+  return out;
+}
+
+void write_csv(const std::string& folder, const std::vector<record>& history) {
+  std::ofstream file = open_output(folder + "/metrics.csv");
+  file << "phase,split,step";
+  for (const auto& metric : attune::report{}.metrics()) file << "," << metric.name;
+  file << ",ranking/accuracies,nll/chosen\n";
+  for (const record& r : history) {
+    file << r.phase << "," << r.split << "," << r.step;
+    const json values = to_json(r.found);
+    const auto cell = [&](const char* name) { file << "," << (values.contains(name) ? text("%.9g", values[name].get<double>()) : ""); };
+    for (const auto& metric : attune::report{}.metrics()) cell(metric.name);
+    cell("ranking/accuracies");
+    cell("nll/chosen");
+    file << "\n";
+  }
+}
+
+void write_json(const std::string& folder, const settings& s, const dataset& data, const comparison* c, const std::vector<record>& history) {
+  json j{{"settings", fingerprint(s)}, {"data", {{"file", s.data}, {"lines", data.lines}, {"pairs", data.pairs.size()}}}};
+  j["settings"]["steps"] = s.steps;
+  for (const auto& problem : data.malformed) j["data"]["malformed"].push_back({{"line", problem.line}, {"reason", problem.reason}});
+  if (c != nullptr) {
+    j["sft"] = {{"train", to_json(c->train_before)}, {"heldout", to_json(c->heldout_before)}};
+    j["aligned"] = {{"train", to_json(c->train_after)}, {"heldout", to_json(c->heldout_after)}};
+  }
+  for (const record& r : history) {
+    json row{{"phase", r.phase}, {"split", r.split}, {"step", r.step}};
+    row.update(to_json(r.found));
+    j["history"].push_back(row);
+  }
+  open_output(folder + "/metrics.json") << j.dump(1) << "\n";
+}
+
+}  // namespace align

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "adam.hpp"
+
+#include <attune/exec/report.hpp>
+
+#include <string>
+
+namespace align {
+
+/// What a batch of pairs says about a policy. Parts of a batch are combined by +=.
+struct evaluation {
+  attune::report objective;  ///< loss and implicit rewards of the objective
+  attune::report ranking;    ///< the pairs ranked by log pi per token, which needs no reference: rewards are mean log-probs [nat/token]
+
+  evaluation& operator+=(const evaluation& other) {
+    objective += other.objective;
+    ranking += other.ranking;
+    return *this;
+  }
+};
+
+/// One row of the metrics: the mean since the last one for "train", all held-out pairs for "heldout".
+struct record {
+  std::string phase, split;  ///< "sft" or "align"; "train" or "heldout"
+  std::size_t step = 0;      ///< steps of the phase that were done
+  evaluation found;          ///< of "sft": only the loss, -log pi per completion token [nat]
+};
+
+/// All that a run carries from step to step; checkpoint.hpp stores it whole.
+struct training_state {
+  std::size_t sft_done = 0, done = 0;  ///< steps
+  std::vector<float> policy, initial;  ///< parameters; `initial`, the policy after SFT, is empty before
+  std::vector<float> reference;        ///< parameters of a reference that moves; else empty
+  adam optimiser;
+  evaluation since_logged;
+  std::vector<record> history;
+};
+
+}  // namespace align

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "table.hpp"
+#include "unit.hpp"
+
+namespace explore {
+
+enum class arithmetic { f32, f64 };
+
+/// A unit over a table: rows of samples in, rows of values and derivatives out, by the code paths that a trainer runs.
+/// A pair objective reads columns named like the members of attune::pair (chosen, rejected, ref_chosen, ...) and gives loss, d_chosen,
+/// d_rejected; a scalar unit reads its argument and gives value, slope.
+table evaluate(std::string_view name, const std::vector<setting>& settings, arithmetic type, const table& in);
+
+}  // namespace explore

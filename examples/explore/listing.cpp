@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#include "listing.hpp"
+
+#include "unit.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <iomanip>
+#include <ostream>
+
+namespace explore {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+json number(double x) { return std::isfinite(x) ? json(x) : json(x > 0 ? "inf" : "-inf"); }
+
+json interval_json(const attune::interval& i) {
+  return {{"lower", number(i.lower)}, {"upper", number(i.upper)}, {"includes_lower", i.includes_lower}, {"includes_upper", i.includes_upper}};
+}
+
+template <class Unit>
+json parameters_json() {
+  json list = json::array();
+  if constexpr (attune::parametrised<Unit>) {
+    for (const auto& p : Unit::parameters()) {
+      list.push_back({{"name", p.name}, {"default", Unit{}.*p.member}, {"domain", interval_json(p.domain)}, {"meaning", p.meaning}});
+    }
+  }
+  return list;
+}
+
+template <class Unit>
+const char* kind() {
+  if (is_pair<Unit>) return "pair";
+  return attune::divergence::generator<Unit> ? "divergence" : "scalar";
+}
+
+template <class Entry>
+json entry_json(const Entry& entry) {
+  using unit = typename Entry::unit;
+  json j = {{"name", entry.name},       {"family", entry.family}, {"kind", kind<unit>()},     {"formula", entry.formula},
+            {"where", entry.where},     {"slope", entry.slope},   {"source", entry.source},   {"parameters", parameters_json<unit>()}};
+  if constexpr (is_pair<unit>) {
+    json reads = json::array(), differentiable = json::array();
+    for (const attune::pair_member& m : attune::pair_members) {
+      if (attune::reads(unit{}, m)) reads.push_back(m.name);
+      if (attune::reads(unit{}, m) && m.differentiable()) differentiable.push_back(m.name);
+    }
+    j["reads"] = reads;
+    j["differentiable"] = differentiable;
+  } else {
+    j["argument"] = entry.argument;
+  }
+  j["domain"] = interval_json(entry.domain);
+  j["shape"] = {{"convex", entry.is.convex}, {"increasing", entry.is.increasing}, {"decreasing", entry.is.decreasing},
+                {"nonnegative", entry.is.nonnegative}, {"monotone", entry.is.monotone}};
+  return j;
+}
+
+template <class Unit>
+std::string parameters_text() {
+  std::string text;
+  if constexpr (attune::parametrised<Unit>) {
+    for (const auto& p : Unit::parameters()) text += (text.empty() ? "" : "  ") + std::string(p.name) + "=" + attune::detail::text(Unit{}.*p.member);
+  }
+  return text;
+}
+
+}  // namespace
+
+void list_json(std::ostream& out) {
+  json list = json::array();
+  attune::for_each_unit([&](const auto& entry) { list.push_back(entry_json(entry)); });
+  out << list.dump(1) << '\n';
+}
+
+void list_text(std::ostream& out) {
+  std::string family;
+  attune::for_each_unit([&](const auto& entry) {
+    using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
+    if (family != entry.family) out << (family.empty() ? "" : "\n") << (family = entry.family) << '\n';
+    out << "  " << std::left << std::setw(23) << entry.name << std::setw(32) << parameters_text<unit>() << entry.formula;
+    if (*entry.where) out << "   where " << entry.where;
+    out << "   [" << entry.source << "]\n";
+  });
+}
+
+}  // namespace explore

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// From a name on the command line to a unit of the catalogue.
+#pragma once
+
+#include <attune/catalog.hpp>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace explore {
+
+/// "beta=0.1" from --set.
+struct setting {
+  std::string name;
+  double value;
+};
+setting parse_setting(const std::string& text);
+
+/// Calls use(entry, unit) with the named unit and the settings applied; attune::error if the name or a setting is unknown or out of domain.
+template <class Use>
+void with_unit(std::string_view name, const std::vector<setting>& settings, Use&& use) {
+  bool found = false;
+  std::string known;
+  attune::for_each_unit([&](const auto& entry) {
+    known += (known.empty() ? "" : ", ") + std::string(entry.name);
+    if (name != entry.name) return;
+    found = true;
+    typename std::remove_cvref_t<decltype(entry)>::unit unit{};
+    for (const setting& s : settings) attune::set_parameter(unit, s.name, s.value);
+    attune::validate(unit);
+    use(entry, unit);
+  });
+  if (!found) throw attune::error("there is no unit " + std::string(name) + "; the catalogue has: " + known);
+}
+
+template <class Unit>
+inline constexpr bool is_pair = attune::pair_objective<Unit>;
+
+}  // namespace explore

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+// Verifies derivatives against finite differences of values: attune's own, and those of any unit a user writes.
+#pragma once
+
+#include <attune/check/derivative.hpp>
+#include <attune/core/parameter.hpp>  // validate
+#include <attune/divergence/generator.hpp>
+#include <attune/preference/pair.hpp>
+
+#include <cstdint>
+#include <string>
+
+namespace attune {
+
+struct check_options {
+  int points = 300;          ///< samples to try
+  double tolerance = 1e-7;   ///< allowed relative difference, beyond the finite differences' own error
+  std::uint64_t seed = 1;    ///< of the samples; the same seed gives the same samples everywhere
+};
+
+/// The verdict: converts to bool; `explanation` says what was compared, or where and how the first failure differs.
+struct gradient_check {
+  bool passed = true;
+  int compared = 0;          ///< derivatives compared
+  int unresolved = 0;        ///< skipped: finite differences found no digits there (a kink, an overflow)
+  double worst = 0;          ///< largest relative difference among those compared
+  std::string explanation;
+
+  explicit operator bool() const { return passed; }
+};
+
+namespace detail {
+
+/// splitmix64: small, portable, and the same everywhere, unlike the distributions of <random>.
+class sampler {
+ public:
+  explicit sampler(std::uint64_t seed) : state_(seed) {}
+  double uniform(double lower, double upper) {
+    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return lower + (upper - lower) * static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+/// A pair as trainers see them, log-ratios from nearly 0 to large.
+inline pair<double> sample_pair(sampler& random) {
+  pair<double> x;
+  const double spread = std::exp(random.uniform(-3, 3));
+  for (completion<double>* y : {&x.chosen, &x.rejected}) {
+    y->ref_logp = random.uniform(-60, -1);
+    y->logp = y->ref_logp + spread * random.uniform(-1, 1);
+    y->length = std::floor(random.uniform(1, 40));
+  }
+  x.margin = random.uniform(-1, 1);
+  return x;
+}
+
+inline std::string describe(double claimed, const estimated_derivative& found) {
+  const std::string verdict = std::string("the derivative given is ") + text(claimed) + ", finite differences of the value give " + text(found.value) +
+                              " (error about " + text(found.error) + "): ";
+  const double ratio = claimed / found.value;
+  if (std::fabs(ratio + 1) < 1e-3) return verdict + "the sign is wrong";
+  if (claimed == 0) return verdict + "a term is missing";
+  if (!(std::fabs(claimed) <= std::numeric_limits<double>::max())) return verdict + "it is not finite";
+  return verdict + "they differ by a factor of " + text(ratio);
+}
+
+/// Compares one claimed derivative; on the first failure `where()` is asked for the place.
+template <class Where>
+void compare(gradient_check& check, double claimed, const estimated_derivative& found, double scale, double tolerance, Where&& where) {
+  const double size = std::fmax(std::fabs(found.value), std::fabs(claimed));
+  const double noise = 4 * found.error + 1e-13 * scale;  // scale: the size of the values whose difference was taken
+  if (!(found.error <= 1e-6 * std::fabs(found.value) + 1e-10 * scale)) {  // a kink nearby, an overflow, noise
+    ++check.unresolved;
+    return;
+  }
+  ++check.compared;
+  const double difference = std::fabs(claimed - found.value);
+  if (difference > noise && size > 0) check.worst = std::fmax(check.worst, (difference - noise) / size);
+  if (difference <= tolerance * size + noise) return;
+  if (check.passed) check.explanation = where() + describe(claimed, found);
+  check.passed = false;
+}
+
+inline gradient_check conclude(gradient_check check) {
+  if (check.passed && check.compared == 0) {
+    check.passed = false;
+    check.explanation = "nothing could be compared: the value is not finite, or not smooth, at every sample";
+  } else if (check.passed) {
+    check.explanation = text((long long)check.compared) + " derivatives agree with finite differences; largest relative difference " + text(check.worst);
+  }
+  return check;
+}
+
+}  // namespace detail
+
+/// Checks the gradient of a pair objective, your own included: at each sample the derivatives that dual numbers give with respect to
+/// x.chosen.logp and x.rejected.logp are compared with finite differences of the plain value, and the value on duals with the plain one.
+/// Throws attune::error if the objective's parameters lie outside their domains.
+template <pair_objective O>
+gradient_check check_gradient(const O& objective, const check_options& options = {}) {
+  validate(objective);
+  gradient_check check;
+  detail::sampler random(options.seed);
+  for (int n = 0; n < options.points; ++n) {
+    const pair<double> x = detail::sample_pair(random);
+    using D = dual<double, 2>;
+    const D loss = objective(pair<D>{{D::variable(x.chosen.logp, 0), x.chosen.ref_logp, x.chosen.length},
+                                     {D::variable(x.rejected.logp, 1), x.rejected.ref_logp, x.rejected.length},
+                                     x.margin});
+    const auto place = [&](const char* what) {
+      std::string at;
+      pair<double> copy = x;
+      for (const pair_member& m : pair_members) at += (at.empty() ? "" : ", ") + std::string(m.name) + " = " + detail::text(m.of(copy));
+      return std::string(what) + " at " + at + ": ";
+    };
+    const double value = objective(x);
+    if (check.passed && !(std::fabs(loss.value - value) <= 1e-12 * std::fabs(value)) && value == value) {
+      check.passed = false;
+      check.explanation = place("the loss") + "its value is " + detail::text(value) + " on numbers but " + detail::text(loss.value) + " on dual numbers";
+    }
+    int i = 0;
+    for (const pair_member& m : pair_members) {
+      if (!m.differentiable()) continue;
+      const auto along = [&](double moved) {
+        pair<double> y = x;
+        m.of(y) = moved;
+        return double(objective(y));
+      };
+      pair<double> copy = x;
+      detail::compare(check, loss.grad[i++], differentiate(along, m.of(copy), 0.25), std::fabs(value), options.tolerance,
+                      [&] { return place((std::string("d loss/d ") + m.name).c_str()); });
+    }
+  }
+  return detail::conclude(check);
+}
+
+/// Checks the slope of a scalar unit against finite differences of its value over [lower, upper]. A divergence generator's argument is
+/// log t and its slope the derivative in t, which is what is compared.
+template <scalar_unit U>
+gradient_check check_gradient(const U& unit, double lower = -8, double upper = 8, const check_options& options = {}) {
+  validate(unit);
+  gradient_check check;
+  detail::sampler random(options.seed);
+  for (int n = 0; n < options.points; ++n) {
+    const double x = random.uniform(lower, upper);
+    const double room = std::fmin(0.25, 0.5 * std::fmin(x - lower, upper - x));
+    if (!(room > 0)) continue;
+    estimated_derivative found = differentiate([&](double y) { return double(unit.value(y)); }, x, room);
+    if constexpr (divergence::generator<U>) {
+      found.value *= std::exp(-x);
+      found.error *= std::exp(-x);
+    }
+    detail::compare(check, unit.slope(x), found, std::fabs(unit.value(x)), options.tolerance,
+                    [&] { return std::string("slope at x = ") + detail::text(x) + ": "; });
+  }
+  return detail::conclude(check);
+}
+
+}  // namespace attune

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// f-divergences  D_f(policy || target) = sum_y p(y) f(t(y)),  t = policy / target = pi / p,  f convex, f(1) = 0, with the atom
+// pi(p = 0) f'(inf) where the target is 0 (f-DPG, arXiv:2302.08215, theorem 1).
+//
+// A generator is given in log space, its argument is u = log t, and it is normalised to f'(1) = 0: adding c (t - 1) to f changes no
+// divergence between distributions, and with this choice every term p f(t) is >= 0 (no cancellation between classes), the f-DPO score
+// f'(t) vanishes where policy and reference agree, and the f-DPG pseudo-reward -f'(t) needs no constant baseline.
+//
+//   value(u)              f(e^u)                                            >= 0, 0 at u = 0
+//   slope(u)              f'(e^u), the derivative in t                      increasing, 0 at u = 0: the f-DPO score
+//   curvature(u)          d slope / du = t f''(t)                           >= 0
+//   term(p, pi, u)        p f(pi/p)      \  products whose factors may overflow, written so that they
+//   weight(p, pi, u)      pi f'(pi/p)    /  do not, for p > 0, pi > 0 and u = log(pi/p)
+//   value_at_zero()       f(0)      = lim t -> 0        p f(0) is the term of a class that the policy never uses
+//   slope_at_infinity()   f'(inf)   = lim f(t)/t        pi f'(inf) is the term of a class that the target never uses
+//   weight_at_zero()      lim t f'(t) at t -> 0         p times it is the weight of a class that the policy never uses
+#pragma once
+
+#include <attune/core/dual.hpp>
+#include <attune/core/unit.hpp>
+
+namespace attune::divergence {
+
+template <class G>
+concept generator = scalar_unit<G> && requires(const G& g, double x) {
+  { g.curvature(x) } -> std::convertible_to<double>;
+  { g.term(x, x, x) } -> std::convertible_to<double>;
+  { g.weight(x, x, x) } -> std::convertible_to<double>;
+  { g.value_at_zero() } -> std::convertible_to<double>;
+  { g.slope_at_infinity() } -> std::convertible_to<double>;
+  { g.weight_at_zero() } -> std::convertible_to<double>;
+};
+
+/// f-DPG pseudo-reward  R = -f'(pi(x) / p(x)):  grad D_f(pi || p) = E_{x ~ pi}[ -R grad log pi(x) ]   (arXiv:2302.08215, eq. 6).
+/// log_policy and log_target in nat; log_target = -inf (a class that the target excludes) gives -f'(inf).
+template <class G, class S>
+ATTUNE_FN S pseudo_reward(const G& g, S log_policy, S log_target) {
+  using R = lane_of<S>;
+  const S excluded = S(-infinity<R>);
+  return -select(log_target > excluded, g.slope(log_policy - log_target), S(R(g.slope_at_infinity())));
+}
+
+}  // namespace attune::divergence

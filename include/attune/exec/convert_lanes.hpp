@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+// Lanes from and to tensors of another element type: 16-bit storage and double, dense or strided.
+#pragma once
+
+#include <attune/exec/lanes.hpp>  // lane_buffer, lanes
+
+namespace attune::detail {
+
+/// A value of type `From` as one of type `To`, rounded at most twice (double to float to 16 bits).
+template <class To, class From>
+ATTUNE_FN To convert(From x) {
+  if constexpr (std::is_same_v<To, From>) {
+    return x;
+  } else {
+    return static_cast<To>(static_cast<arithmetic<To>>(static_cast<arithmetic<From>>(x)));
+  }
+}
+
+/// As many consecutive elements as S has lanes, converted: a read or write where the type is the lane's own, else a loop of constant
+/// length, which compilers vectorise for most types. For bfloat16 they do not, so below its bits are moved by vector operations.
+template <class S, class T>
+S widen(const T* from) {
+  if constexpr (std::is_same_v<T, lane_of<S>>) {
+    S x;
+    std::memcpy(static_cast<void*>(&x), from, sizeof x);
+    return x;
+  } else {
+    lane_buffer<S> buffer(lane_of<S>(0));
+    for (int k = 0; k < lanes<S>; ++k) buffer.lane[k] = convert<lane_of<S>>(from[k]);
+    return buffer.packed();
+  }
+}
+template <class S, class T>
+void narrow(const S& x, T* to) {
+  if constexpr (std::is_same_v<T, lane_of<S>>) {
+    std::memcpy(to, static_cast<const void*>(&x), sizeof x);
+  } else {
+    const lane_buffer<S> buffer(x);
+    for (int k = 0; k < lanes<S>; ++k) to[k] = convert<T>(buffer.lane[k]);
+  }
+}
+#if !defined(__CUDACC__)
+template <int N>
+struct bfloat16_lanes {
+  typedef std::uint16_t bits __attribute__((vector_size(2 * N)));
+  typedef std::uint32_t words __attribute__((vector_size(4 * N)));
+};
+template <class S>
+  requires std::same_as<lane_of<S>, float>
+S widen(const bfloat16* from) {
+  using lane = bfloat16_lanes<lanes<S>>;
+  typename lane::bits bits;
+  std::memcpy(&bits, from, sizeof bits);
+  return {std::bit_cast<typename S::vector>(__builtin_convertvector(bits, typename lane::words) << 16)};
+}
+template <int N>
+void narrow(const pack<float, N>& x, bfloat16* to) {  // the formula of bfloat16(float)
+  using lane = bfloat16_lanes<N>;
+  using words = typename lane::words;
+  const words word = std::bit_cast<words>(x.v), high = word >> 16, nan = std::bit_cast<words>((x != x).v);
+  const words rounded = (word + 0x7fffu + (high & 1u)) >> 16;
+  const auto bits = __builtin_convertvector((nan & (high | 0x40u)) | (~nan & rounded), typename lane::bits);
+  std::memcpy(static_cast<void*>(to), &bits, sizeof bits);
+}
+#endif
+
+/// Lanes i, i + 1, ... of a tensor. Dense: consecutive in memory, and a whole pack (n is not looked at). Else n elements of any stride,
+/// and 0 in the other lanes.
+template <bool Dense, class S, class T>
+S read_lanes(const view<const T>& x, std::int64_t i, int n) {
+  if constexpr (Dense) {
+    return widen<S>(x.data() + i);
+  } else {
+    lane_buffer<S> buffer(lane_of<S>(0));
+    for (int k = 0; k < n; ++k) buffer.lane[k] = convert<lane_of<S>>(x(i + k));
+    return buffer.packed();
+  }
+}
+template <bool Dense, class T, class S>
+void write_lanes(const view<T>& x, std::int64_t i, int n, const S& value) {
+  if constexpr (Dense) {
+    narrow(value, x.data() + i);
+  } else {
+    T element[lanes<S>];
+    narrow(value, element);
+    for (int k = 0; k < n; ++k) x(i + k) = element[k];
+  }
+}
+
+}  // namespace attune::detail

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// Stage 2: an objective over a batch. It reads and writes [B]-sized tensors only.
+#pragma once
+
+#include <attune/exec/check_pairs.hpp>
+#include <attune/exec/pair_loop.hpp>
+
+#include <optional>
+
+namespace attune {
+
+struct options {
+  /// What the loss is divided by in the gradients. Left out: this batch's weight, which makes them those of report::loss(). A trainer that
+  /// splits a batch into micro-batches (or over ranks) gives the weight of the whole, and the gradients add up to the whole's.
+  std::optional<double> normalizer{};
+};
+
+/// Evaluates a pair objective over a batch.
+///
+///   report.loss_sum = sum_i w_i loss_i            over active pairs, added in double
+///   gradients[i]    = w_i (d loss_i / d log pi) / normalizer, exactly 0 for pairs that are not active
+///
+/// objective: any value struct with a call operator on one pair (dpo{.beta = 0.1}, preference{...}, your own). Gradients are exact
+/// (dual numbers). The report does not depend on the execution policy, bit for bit. No allocation.
+/// Pack is left to its default: as a template argument it keeps translation units apart that are compiled for different machines.
+/// Throws attune::error, before anything is written, for parameters outside their domain, tensors of different lengths, members that the
+/// objective reads but the batch lacks, a margin that it does not read, weights that are negative or not finite, lengths <= 0.
+template <execution_policy Policy, class O, storage T, class Pack = native_pack<arithmetic<T>>>
+report evaluate(Policy policy, const O& objective, const pairs<T>& batch, const std::type_identity_t<pair_gradients<T>>& gradients = {},
+                const options& o = {}) {
+  static_assert(pair_objective<O>, "attune: an objective on pairs is called as objective(const attune::pair<S>&) for any scalar S");
+  const double weight = detail::check_pairs(objective, batch, gradients);
+  const double normalizer = o.normalizer.value_or(weight);
+  if (!(normalizer >= 0 && normalizer <= std::numeric_limits<double>::max()) || (normalizer == 0 && weight > 0)) {
+    throw error("attune: options.normalizer is " + detail::text(normalizer) + "; expected a finite number > 0, the weight of the whole batch");
+  }
+  const detail::pair_loop<Pack, T, O> loop(objective, batch, gradients, normalizer > 0 ? 1 / normalizer : 0);
+  const partition cut(batch.chosen.extent(0), 64);
+  std::array<report, max_chunks> parts;
+  run_chunks(policy, cut.chunks(), [&](int c) { parts[static_cast<std::size_t>(c)] = loop.run(loop, cut[c]); });
+  report total;
+  for (int c = 0; c < cut.chunks(); ++c) total += parts[static_cast<std::size_t>(c)];
+  return total;
+}
+
+template <class O, storage T, class Pack = native_pack<arithmetic<T>>>
+report evaluate(const O& objective, const pairs<T>& batch, const std::type_identity_t<pair_gradients<T>>& gradients = {}, const options& o = {}) {
+  return evaluate<serial, O, T, Pack>(serial{}, objective, batch, gradients, o);
+}
+
+}  // namespace attune

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+// The public checker: accepts every unit, rejects every planted error in every unit, and says what is wrong.
+#include "support/catch.hpp"
+
+#include <attune/catalog.hpp>
+#include <attune/check/gradient.hpp>
+
+#include <algorithm>
+
+namespace {
+
+enum class mistake { sign, factor, term };
+
+/// An objective whose value is right and whose derivative is not.
+template <class Objective, mistake Kind>
+struct broken {
+  Objective objective{};
+  template <class S>
+  S operator()(const attune::pair<S>& x) const {
+    S loss = objective(x);
+    if constexpr (attune::is_dual<S>) {
+      if (Kind == mistake::sign) loss.grad[0] = -loss.grad[0];
+      if (Kind == mistake::factor) loss.grad[1] = loss.grad[1] * 1.00001;
+      if (Kind == mistake::term) loss.grad[1] = 0.0 * loss.grad[1];
+    }
+    return loss;
+  }
+};
+
+template <class Unit, mistake Kind>
+struct broken_scalar {
+  Unit unit{};
+  template <class S> S value(S x) const { return unit.value(x); }
+  template <class S> S slope(S x) const {
+    if (Kind == mistake::sign) return -unit.slope(x);
+    return Kind == mistake::factor ? unit.slope(x) * 1.00001 : S(0);
+  }
+};
+
+struct user_objective {
+  double beta = 0.1;
+  template <class S> ATTUNE_FN S operator()(const attune::pair<S>& x) const {
+    return attune::softplus(-beta * (x.chosen.log_ratio() - x.rejected.log_ratio()));
+  }
+};
+
+struct hinge {
+  template <class S> S operator()(const attune::pair<S>& x) const { return attune::max(0.0, 1.0 - 0.1 * (x.chosen.log_ratio() - x.rejected.log_ratio())); }
+};
+
+struct never_finite {
+  template <class S> S operator()(const attune::pair<S>& x) const { return attune::log(-attune::exp(x.chosen.logp - x.rejected.logp)); }
+};
+
+/// The usual accident: an `if` on the value that returns a constant on duals.
+struct forgets_derivative {
+  template <class S> S operator()(const attune::pair<S>& x) const {
+    if constexpr (attune::is_dual<S>) return S(attune::softplus(x.rejected.logp.value - x.chosen.logp.value));
+    else return attune::softplus(x.rejected.logp - x.chosen.logp);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("check_gradient accepts every unit of the catalogue and rejects planted errors in each") {
+  attune::for_each_unit([](const auto& entry) {
+    using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
+    INFO(entry.name);
+    if constexpr (attune::pair_objective<unit>) {
+      const auto good = attune::check_gradient(unit{});
+      INFO(good.explanation);
+      CHECK(good.passed);
+      CHECK(good.compared > 300);
+      CHECK(good.worst < 1e-7);
+      CHECK_FALSE(attune::check_gradient(broken<unit, mistake::sign>{}));
+      CHECK_FALSE(attune::check_gradient(broken<unit, mistake::factor>{}));
+      CHECK_FALSE(attune::check_gradient(broken<unit, mistake::term>{}));
+    } else {
+      const double lower = std::max(-8.0, entry.domain.lower), upper = std::min(8.0, entry.domain.upper);
+      const auto good = attune::check_gradient(unit{}, lower, upper);
+      INFO(good.explanation);
+      CHECK(good.passed);
+      CHECK(good.compared > 250);
+      CHECK_FALSE(attune::check_gradient(broken_scalar<unit, mistake::sign>{}, lower, upper));
+      CHECK_FALSE(attune::check_gradient(broken_scalar<unit, mistake::factor>{}, lower, upper));
+      CHECK_FALSE(attune::check_gradient(broken_scalar<unit, mistake::term>{}, lower, upper));
+    }
+  });
+}
+
+TEST_CASE("check_gradient verifies a user's objective and explains what fails") {
+  CHECK(attune::check_gradient(user_objective{}));
+  CHECK(attune::check_gradient(hinge{}).passed);  // a kink is skipped, not mistaken for an error
+  const auto sign = attune::check_gradient(broken<user_objective, mistake::sign>{});
+  CHECK(sign.explanation.find("d loss/d chosen at chosen = ") == 0);
+  CHECK(sign.explanation.find("the sign is wrong") != std::string::npos);
+  CHECK(attune::check_gradient(broken<user_objective, mistake::factor>{}).explanation.find("factor of 1.0000") != std::string::npos);
+  CHECK(attune::check_gradient(broken<user_objective, mistake::term>{}).explanation.find("a term is missing") != std::string::npos);
+  CHECK(attune::check_gradient(forgets_derivative{}).explanation.find("a term is missing") != std::string::npos);
+}
+
+TEST_CASE("check_gradient does not pass what it could not compare") {
+  const auto verdict = attune::check_gradient(never_finite{});
+  CHECK_FALSE(verdict.passed);
+  CHECK(verdict.explanation.find("nothing could be compared") != std::string::npos);
+}
+
+TEST_CASE("check_gradient validates parameters") { CHECK_THROWS_AS(attune::check_gradient(attune::dpo{.beta = -1}), attune::error); }
+
+TEST_CASE("the same seed gives the same verdict, another seed other samples") {
+  const auto a = attune::check_gradient(attune::simpo{}), b = attune::check_gradient(attune::simpo{});
+  const auto c = attune::check_gradient(attune::simpo{}, {.seed = 2});
+  CHECK(a.worst == b.worst);
+  CHECK(a.compared == b.compared);
+  CHECK(c.passed);
+}

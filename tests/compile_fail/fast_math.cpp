@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+// expect: attune does not compile under -ffast-math
+// flags: -ffast-math
+#include <attune/core/scalar.hpp>
+
+double one() { return attune::exp(0.0); }

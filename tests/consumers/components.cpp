@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// The same on tensors of other libraries, whose headers and targets come with the components that were asked for.
+#include <attune/attune.hpp>
+#ifdef WITH_EIGEN
+#include <attune/backend/eigen.hpp>
+#endif
+#ifdef WITH_XTENSOR
+#include <attune/backend/xtensor.hpp>
+
+#include <xtensor/xtensor.hpp>
+#endif
+
+#include <cmath>
+
+template <class Tensor>
+bool loss_is_log_2(const Tensor& logp) {
+  const attune::pairs<double> batch{.chosen = logp, .rejected = logp, .ref_chosen = logp, .ref_rejected = logp};
+  return std::abs(attune::evaluate(attune::dpo{}, batch).loss() - 0.69314718) < 1e-8;
+}
+
+int main() {
+  bool right = true;
+#ifdef WITH_EIGEN
+  right = right && loss_is_log_2(Eigen::VectorXd(Eigen::VectorXd::LinSpaced(5, -9, -1)));
+#endif
+#ifdef WITH_XTENSOR
+  right = right && loss_is_log_2(xt::xtensor<double, 1>{-9, -5, -1});
+#endif
+  return right ? 0 : 1;
+}

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The oracle: reference values of every unit of the catalogue, from its textbook formula at high precision.
+
+    explore list --json | python3 tests/oracle/generate.py > tests/data/oracle.txt
+    (cd tests/data && sha256sum oracle.txt > oracle.txt.sha256)
+
+Needs mpmath (Debian: python3-mpmath); gmpy2 makes it ten times faster. The formula is evaluated as it stands, never rearranged: with 800 digits no form is unstable.
+Partial derivatives are central differences at that precision; with a step of 1e-170, relative to the argument's size, their error is below
+the smallest double.
+
+One line a sample; all numbers are exact inputs of a float as well, so that float and double are held to the same truth:
+
+    unit; parameter=value ...; member=value ...; value VALUE SCALE; d_member DERIVATIVE SCALE; ...
+
+SCALE is |f| (1 + condition number) = |f| + sum_j |x_j df/dx_j| over all inputs and parameters x_j: what an error of one ulp in each of
+them changes. An implementation with error k ulp x (1 + condition number) is within k eps SCALE of the value.
+The first line holds the digest of the catalogue that the file was made from.
+"""
+import hashlib
+import itertools
+import json
+import multiprocessing
+import random
+import struct
+import sys
+
+import mpmath
+from mpmath import mp, mpf
+
+mp.dps = 800
+STEP = mpf(10) ** -170
+FUNCTIONS = {"log": mpmath.log, "exp": mpmath.exp, "sqrt": mpmath.sqrt, "abs": abs}
+
+
+def f32(x):
+    """The float nearest to x, as a Python number."""
+    return struct.unpack("f", struct.pack("f", x))[0]
+
+
+def evaluator(unit, formula):
+    """The formula as a function of a dictionary of numbers."""
+    definitions = [tuple(part.strip() for part in d.split("=", 1)) for d in unit["where"].split(";") if d.strip()]
+    compiled = [(name, compile(text, name, "eval")) for name, text in definitions]
+    body = compile(formula, unit["name"], "eval")
+
+    def evaluate(inputs):
+        scope = dict(inputs)
+        for name, code in compiled:
+            scope[name] = eval(code, {"__builtins__": {}}, {**FUNCTIONS, **scope})
+        return mpf(eval(body, {"__builtins__": {}}, {**FUNCTIONS, **scope}))
+
+    return evaluate
+
+
+def partial(function, inputs, name):
+    x = inputs[name]
+    h = STEP * (abs(x) if x else 1)
+    return (function({**inputs, name: x + h}) - function({**inputs, name: x - h})) / (2 * h)
+
+
+def with_scale(function, inputs):
+    """Value and |value| + sum |x_j d value / d x_j|."""
+    value = function(inputs)
+    return value, abs(value) + sum(abs(x * partial(function, inputs, name)) for name, x in inputs.items() if x)
+
+
+def parameter_choices(unit, rng):
+    """Defaults, and two other points of the domain."""
+    defaults = {p["name"]: p["default"] for p in unit["parameters"]}
+    yield defaults
+    if defaults:
+        for kind in (0, 1):
+            chosen = {}
+            for p in unit["parameters"]:
+                lower, upper = (float(p["domain"][k]) for k in ("lower", "upper"))
+                if lower == 0 and upper == float("inf"):
+                    chosen[p["name"]] = (0.03125, 3.0)[kind]
+                elif lower == 0:
+                    chosen[p["name"]] = (1e-3 if not p["domain"]["includes_lower"] else 0.0, 0.3)[kind] * upper * 2
+                else:
+                    chosen[p["name"]] = (-1.5, 2.0)[kind]
+            yield chosen
+
+
+LANDMARKS = [0.0, 1e-30, 1e-10, 1e-5, 1e-3, 0.1, 0.5, 0.6931472, 1.0, 2.0, 5.0, 10.0, 17.0, 37.0, 50.0, 87.0, 88.0, 89.0, 103.0, 200.0, 700.0,
+             709.0, 745.0, 800.0, 1e4]
+
+
+def scalar_samples(unit, rng):
+    lower, upper = float(unit["domain"]["lower"]), float(unit["domain"]["upper"])
+    points = [s * x for x in LANDMARKS for s in (1, -1)] + [rng.uniform(-s, s) for s in (0.01, 1, 10, 100) for _ in range(8)]
+    for x in dict.fromkeys(f32(p) for p in points):
+        if lower < x < upper:
+            yield {unit["argument"]: x}
+
+
+def pair_samples(unit, rng):
+    """Log-ratios over all sizes and signs, with the log-probabilities of short and long completions."""
+    ratios = [s * x for x in (0.0, 1e-6, 0.01, 0.5, 3.0, 20.0, 37.0, 88.0, 300.0, 800.0, 1e4) for s in (1, -1)]
+    plain = [(d, 0.0, 0.0, 0.0) for d in ratios] + [(0.0, d, 0.0, 0.0) for d in ratios[2:]]
+    for _ in range(24):
+        size = 10 ** rng.uniform(-1, 3)
+        reference = [-size * rng.random() - 0.1 for _ in range(2)]
+        gap = 10 ** rng.uniform(-3, 2)
+        plain.append((reference[0] + gap * rng.uniform(-1, 1), reference[1] + gap * rng.uniform(-1, 1), reference[0], reference[1]))
+    lowest = float(unit["domain"]["lower"])
+    for k, (chosen, rejected, ref_chosen, ref_rejected) in enumerate(plain):
+        if min(chosen - ref_chosen, rejected - ref_rejected) <= lowest:
+            continue
+        sample = {"chosen": chosen, "rejected": rejected, "ref_chosen": ref_chosen, "ref_rejected": ref_rejected,
+                  "chosen_length": float(rng.randint(1, 400)), "rejected_length": float(rng.randint(1, 400)),
+                  "margin": 0.0 if k % 2 else rng.uniform(-2, 2)}
+        yield {name: f32(sample[name]) for name in unit["reads"]}
+
+
+def decimal(x):
+    return mpmath.nstr(x, 20, min_fixed=-3, max_fixed=3)
+
+
+def lines(unit):
+    rng = random.Random(unit["name"])  # a unit's samples do not depend on the others
+    value = evaluator(unit, unit["formula"])
+    if unit["kind"] == "pair":
+        samples, outputs = pair_samples(unit, rng), unit["differentiable"]
+    else:
+        samples, outputs = scalar_samples(unit, rng), [unit["argument"]]
+    slope = evaluator(unit, unit["slope"]) if unit["slope"] else None
+    samples = list(samples)
+    for parameters in parameter_choices(unit, rng):
+        for sample in samples:
+            inputs = {name: mpf(x) for name, x in itertools.chain(parameters.items(), sample.items())}
+            cells = [unit["name"],
+                     " ".join(f"{name}={x!r}" for name, x in parameters.items()),
+                     " ".join(f"{name}={x!r}" for name, x in sample.items())]
+            cells.append("value " + " ".join(map(decimal, with_scale(value, inputs))))
+            for name in outputs:
+                derivative = slope or (lambda i, n=name: partial(value, i, n))
+                cells.append(f"d_{name} " + " ".join(map(decimal, with_scale(derivative, inputs))))
+            yield "; ".join(cells)
+
+
+def rows_of(unit):
+    return list(lines(unit))
+
+
+def main():
+    text = sys.stdin.read()
+    print("catalogue sha256", hashlib.sha256(text.encode()).hexdigest())
+    with multiprocessing.Pool() as pool:
+        for rows in pool.imap(rows_of, json.loads(text)):
+            print("\n".join(rows), flush=True)
+
+
+if __name__ == "__main__":
+    main()
