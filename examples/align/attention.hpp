@@ -21,24 +21,21 @@ namespace detail {
 /// square is never computed, nor read.
 constexpr std::size_t query_block = 24;
 
-template <class Visit>
-void for_each_block(std::size_t T, Visit visit) {
+template <class Visit> void for_each_block(std::size_t T, Visit visit) {
   for (std::size_t begin = 0; begin < T; begin += query_block) {
     const std::size_t end = std::min(begin + query_block, T);
     visit(begin, end, padded_row(end));
   }
 }
 
-template <class Real>
-attune::native_pack<Real> load(const Real* from) {
+template <class Real> attune::native_pack<Real> load(const Real* from) {
   typename attune::native_pack<Real>::vector v;
   std::memcpy(&v, from, sizeof v);
   return v;
 }
 
 /// row[j] = e^(scale (row[j] - largest)) / sum for j <= t, and 0 up to `columns`, a multiple of the lanes. e^-inf = 0 is the causal mask.
-template <class Real>
-void causal_softmax(Real* row, std::size_t t, std::size_t columns, Real scale) {
+template <class Real> void causal_softmax(Real* row, std::size_t t, std::size_t columns, Real scale) {
   using lanes = attune::native_pack<Real>;
   constexpr std::size_t width = sizeof(lanes) / sizeof(Real);
   std::fill(row + t + 1, row + columns, -std::numeric_limits<Real>::infinity());
@@ -83,7 +80,8 @@ void attention_forward(Real* out, Real* p, Real* scratch, const Real* qkv, std::
 ///
 /// dqkv [T, 3C] is written;  scratch [(D + T) * padded_row(T)] holds value^T and the ds of one head.
 template <class Real>
-void attention_backward(Real* dqkv, Real* scratch, const Real* dout, const Real* qkv, const Real* p, std::size_t T, std::size_t C, std::size_t H) {
+void attention_backward(Real* dqkv, Real* scratch, const Real* dout, const Real* qkv, const Real* p, std::size_t T, std::size_t C,
+                        std::size_t H) {
   const std::size_t D = C / H, S = padded_row(T), ld = 3 * C;
   const Real scale = Real(1) / std::sqrt(Real(D));
   std::fill_n(dqkv, T * ld, Real(0));

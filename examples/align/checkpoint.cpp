@@ -30,8 +30,8 @@ json bits(double x) { return std::bit_cast<std::uint64_t>(x); }
 double from_bits(const json& j) { return std::bit_cast<double>(j.get<std::uint64_t>()); }
 
 constexpr double attune::report::*report_members[] = {
-    &attune::report::loss_sum,        &attune::report::weight,      &attune::report::accuracy,     &attune::report::margin, &attune::report::reward_chosen,
-    &attune::report::reward_rejected, &attune::report::logp_chosen, &attune::report::logp_rejected};
+    &attune::report::loss_sum,      &attune::report::weight,          &attune::report::accuracy,    &attune::report::margin,
+    &attune::report::reward_chosen, &attune::report::reward_rejected, &attune::report::logp_chosen, &attune::report::logp_rejected};
 
 json pack(const evaluation& e) {
   json j = json::array();
@@ -82,7 +82,8 @@ void require_same(const std::string& path, const json& stored, const settings& s
   const json mine = fingerprint(s);
   for (const auto& [name, value] : mine.items()) {
     if (stored.at("settings").value(name, json()) != value) {
-      refuse(path, "the checkpoint was made with " + name + " = " + stored.at("settings").value(name, json()).dump() + "; this run has " + value.dump());
+      refuse(path, "the checkpoint was made with " + name + " = " + stored.at("settings").value(name, json()).dump() + "; this run has " +
+                       value.dump());
     }
   }
   if (stored.at("data").get<std::uint64_t>() != data_digest) refuse(path, "the checkpoint was made with other data");
@@ -99,7 +100,7 @@ std::uint64_t digest(const std::vector<preference_text>& pairs) {
 }
 
 void save_checkpoint(const std::string& path, const training_state& state, const settings& s, std::uint64_t data_digest) {
-  json j{{"settings", fingerprint(s)}, {"data", data_digest},       {"sft_done", state.sft_done},
+  json j{{"settings", fingerprint(s)}, {"data", data_digest},          {"sft_done", state.sft_done},
          {"done", state.done},         {"adam", state.optimiser.step}, {"since_logged", pack(state.since_logged)}};
   for (const record& r : state.history) j["history"].push_back({r.phase, r.split, r.step, pack(r.found)});
   for (const auto* array : arrays(state)) j["sizes"].push_back(array->size());

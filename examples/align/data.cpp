@@ -26,7 +26,8 @@ std::size_t completion_start(const std::string& text, const char* key) {
   const std::size_t found = text.rfind(assistant);
   if (found == std::string::npos) throw malformed_line(std::string("\"") + key + "\" has no \"\\n\\nAssistant:\" turn");
   const std::size_t start = found + assistant.size();
-  if (text.find_first_not_of(" \t\r\n", start) == std::string::npos) throw malformed_line(std::string("\"") + key + "\" has an empty completion");
+  if (text.find_first_not_of(" \t\r\n", start) == std::string::npos)
+    throw malformed_line(std::string("\"") + key + "\" has an empty completion");
   return start;
 }
 
@@ -49,7 +50,8 @@ preference_text parse_preference(std::string_view line) {
   if (!object.is_object()) throw malformed_line("is not a JSON object");
   const std::string chosen = dialogue(object, "chosen"), rejected = dialogue(object, "rejected");
   const std::size_t start = completion_start(chosen, "chosen"), other = completion_start(rejected, "rejected");
-  if (chosen.substr(0, start) != rejected.substr(0, other)) throw malformed_line("the dialogues differ before their last \"\\n\\nAssistant:\" turn");
+  if (chosen.substr(0, start) != rejected.substr(0, other))
+    throw malformed_line("the dialogues differ before their last \"\\n\\nAssistant:\" turn");
   if (chosen == rejected) throw malformed_line("chosen and rejected are the same");
   return {chosen.substr(0, start), chosen.substr(start), rejected.substr(other)};
 }

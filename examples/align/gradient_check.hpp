@@ -12,7 +12,8 @@ namespace align {
 class check_problem {
  public:
   check_problem(objective loss, std::uint64_t seed)
-      : loss_(std::move(loss)), shape_{.context = 24, .width = 8, .layers = 2, .heads = 2}, net_(shape_, 6, 1), parameters_(initial_parameters<double>(shape_, seed)) {
+      : loss_(std::move(loss)), shape_{.context = 24, .width = 8, .layers = 2, .heads = 2}, net_(shape_, 6, 1),
+        parameters_(initial_parameters<double>(shape_, seed)) {
     const std::vector<preference_text> texts{{"one:", " a b c", " d e"}, {"another prompt, cut:", " f", " g h i j k"}, {"", " lm", " n o"}};
     std::vector<preference_tokens> tokens;
     for (const preference_text& t : texts) tokens.push_back(tokenise(t, shape_.context));
@@ -58,9 +59,9 @@ struct check_result {
   bool passed(double tolerance) const { return error <= tolerance; }  // false for NaN
 };
 
-/// Compares `gradient` with finite differences: along random directions over all parameters, along one within each tensor (so that no tensor's
-/// error hides behind the others), and for single parameters. The scale of an error is the derivative's own size, or where that is small by
-/// chance, the norm of the tensor's gradient over the square root of its size.
+/// Compares `gradient` with finite differences: along random directions over all parameters, along one within each tensor (so that no
+/// tensor's error hides behind the others), and for single parameters. The scale of an error is the derivative's own size, or where that is
+/// small by chance, the norm of the tensor's gradient over the square root of its size.
 inline std::vector<check_result> check_whole_model(check_problem& problem, const std::vector<double>& gradient, std::uint64_t seed) {
   random_source random(seed, 5);
   const double h = 1e-5;  // the second derivative of max(x, 0)^2 jumps: where a unit is within h of 0, the error is O(h)

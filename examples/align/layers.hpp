@@ -33,8 +33,7 @@ void embed_backward(Real* dtoken, Real* dposition, const Real* dx, const std::in
 
 /// Root-mean-square norm (Zhang and Sennrich 2019, arXiv:1910.07467):  y = gain x r,  r = (mean(x^2) + 1e-5)^(-1/2) per row.
 /// x, y [T, C], gain [C], r [T] is kept for the backward pass.
-template <class Real>
-void rmsnorm_forward(Real* y, Real* r, const Real* x, const Real* gain, std::size_t T, std::size_t C) {
+template <class Real> void rmsnorm_forward(Real* y, Real* r, const Real* x, const Real* gain, std::size_t T, std::size_t C) {
   for (std::size_t t = 0; t < T; ++t, x += C, y += C) {
     Real squares = 0;
     for (std::size_t c = 0; c < C; ++c) squares += x[c] * x[c];
@@ -57,23 +56,20 @@ void rmsnorm_backward(Real* dx, Real* dgain, const Real* dy, const Real* x, cons
   }
 }
 
-/// Squared rectifier (So et al. 2021, arXiv:2109.08668):  y = max(x, 0)^2,  dx = 2 max(x, 0) dy.  Once differentiable, unlike the rectifier, so
-/// that finite differences of the whole model converge; needs no transcendental function, unlike GELU.
-template <class Real>
-void relu2_forward(Real* y, const Real* x, std::size_t n) {
+/// Squared rectifier (So et al. 2021, arXiv:2109.08668):  y = max(x, 0)^2,  dx = 2 max(x, 0) dy.  Once differentiable, unlike the
+/// rectifier, so that finite differences of the whole model converge; needs no transcendental function, unlike GELU.
+template <class Real> void relu2_forward(Real* y, const Real* x, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) {
     const Real positive = x[i] > Real(0) ? x[i] : Real(0);
     y[i] = positive * positive;
   }
 }
-template <class Real>
-void relu2_backward(Real* dx, const Real* dy, const Real* x, std::size_t n) {
+template <class Real> void relu2_backward(Real* dx, const Real* dy, const Real* x, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) dx[i] = Real(2) * (x[i] > Real(0) ? x[i] : Real(0)) * dy[i];
 }
 
 /// x += y
-template <class Real>
-void add(Real* x, const Real* y, std::size_t n) {
+template <class Real> void add(Real* x, const Real* y, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) x[i] += y[i];
 }
 

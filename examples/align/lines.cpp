@@ -38,7 +38,8 @@ int spawn_gzip(int file, pid_t& process, const std::string& path) {
   if (error != 0) {
     close(ends[0]);
     process = -1;
-    fail(path, std::string("is compressed, but the program gzip cannot be started (") + std::strerror(error) + "); install gzip or decompress the file");
+    fail(path, std::string("is compressed, but the program gzip cannot be started (") + std::strerror(error) +
+                   "); install gzip or decompress the file");
   }
   return ends[0];
 }
@@ -86,7 +87,8 @@ void line_reader::finish() {
   if (std::ferror(stream_)) fail(path_, std::string("cannot be read to its end: ") + std::strerror(errno));
   if (gzip_ <= 0) return;
   int status = 0;
-  while (waitpid(gzip_, &status, 0) < 0 && errno == EINTR) {}
+  while (waitpid(gzip_, &status, 0) < 0 && errno == EINTR) {
+  }
   gzip_ = -1;
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail(path_, "gzip could not decompress it to its end; nothing of it is used");
 }

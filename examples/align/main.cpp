@@ -46,14 +46,17 @@ void describe(const align::settings& s, const align::trainer& t) {
   std::printf("%zu pairs to train on, %zu held out%s; %zu parameters\n", t.train().pairs.size(), t.heldout().pairs.size(),
               s.data.empty() ? " (synthetic task; --data FILE reads your own)" : "", align::parameter_count(s.model));
   if (prompts + completions > 0) {
-    std::printf("to fit %zu bytes, %zu prompts were cut on their left and the completions of %zu pairs on their right\n", s.model.context, prompts, completions);
+    std::printf("to fit %zu bytes, %zu prompts were cut on their left and the completions of %zu pairs on their right\n", s.model.context,
+                prompts, completions);
   }
 }
 
 void explain_first_loss(const align::trainer& t, const align::evaluation& before) {
   if (!t.loss().reads_reference()) return;
-  std::printf("before the first step the policy is its own reference, every log-ratio is 0, and the loss of %s is %.4f whatever the data (dpo: ln 2 = 0.6931)\n",
-              t.loss().name().c_str(), before.objective.loss());
+  std::printf(
+      "before the first step the policy is its own reference, every log-ratio is 0, and the loss of %s is %.4f whatever the data (dpo: ln "
+      "2 = 0.6931)\n",
+      t.loss().name().c_str(), before.objective.loss());
 }
 
 int check_gradient(const align::settings& s) {
@@ -62,7 +65,8 @@ int check_gradient(const align::settings& s) {
   int failures = 0;
   for (const align::check_result& r : align::check_whole_model(problem, problem.gradient(), s.seed)) {
     failures += !r.passed(tolerance);
-    std::printf("%-22s finite difference %+.9e  gradient %+.9e  error %.1e %s\n", r.tensor.c_str(), r.expected, r.given, r.error, r.passed(tolerance) ? "" : "FAILED");
+    std::printf("%-22s finite difference %+.9e  gradient %+.9e  error %.1e %s\n", r.tensor.c_str(), r.expected, r.given, r.error,
+                r.passed(tolerance) ? "" : "FAILED");
   }
   std::printf("%s: %d of the derivatives differ by more than %g\n", s.objective.c_str(), failures, tolerance);
   return failures == 0 ? 0 : 1;
@@ -106,7 +110,8 @@ int run(const align::settings& s) {
   align::write_json(s.out, s, data, stopped ? nullptr : &c, trainer.state().history);
   const std::string picture = align::write_picture(s.out, trainer.state().history);
   if (stopped) {
-    std::printf("interrupted after %zu + %zu steps; go on with --resume %s\n", trainer.state().sft_done, trainer.state().done, checkpoint.c_str());
+    std::printf("interrupted after %zu + %zu steps; go on with --resume %s\n", trainer.state().sft_done, trainer.state().done,
+                checkpoint.c_str());
     return 130;
   }
   std::printf("\n%s\nmetrics: %s/metrics.csv, metrics.json\npicture: %s\n", align::table(c).c_str(), s.out.c_str(), picture.c_str());

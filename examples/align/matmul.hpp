@@ -8,8 +8,7 @@
 namespace align {
 
 /// A matrix seen through two strides, so that a transpose is the same memory with the strides exchanged: (i, j) is data[i row + j column].
-template <class Real>
-struct operand {
+template <class Real> struct operand {
   const Real* data;
   std::size_t row, column;
 };
@@ -26,8 +25,8 @@ inline constexpr std::size_t register_bytes = 16;
 
 namespace detail {
 
-/// C[Rows, Registers x lanes] (+)= A[Rows, K] B[K, ...], with the tile of C in registers over the whole sum. Written with the compiler's vector
-/// extension because the autovectoriser does not keep an array of accumulators in registers.
+/// C[Rows, Registers x lanes] (+)= A[Rows, K] B[K, ...], with the tile of C in registers over the whole sum. Written with the compiler's
+/// vector extension because the autovectoriser does not keep an array of accumulators in registers.
 template <bool Add, int Rows, int Registers, class Real>
 void tile(std::size_t K, operand<Real> a, const Real* b, std::size_t ldb, Real* c, std::size_t ldc) {
   typedef Real vector __attribute__((vector_size(register_bytes)));
@@ -87,8 +86,8 @@ void product(std::size_t M, std::size_t N, std::size_t K, operand<Real> a, const
 
 }  // namespace detail
 
-/// C[M, N] = A[M, K] B[K, N];  the rows of B and C are contiguous, ldb and ldc [elements] apart. Each element of C is one sum over k in order,
-/// whatever the tile it falls into.
+/// C[M, N] = A[M, K] B[K, N];  the rows of B and C are contiguous, ldb and ldc [elements] apart. Each element of C is one sum over k in
+/// order, whatever the tile it falls into.
 template <class Real>
 void multiply(std::size_t M, std::size_t N, std::size_t K, operand<Real> a, const Real* b, std::size_t ldb, Real* c, std::size_t ldc) {
   detail::product<false>(M, N, K, a, b, ldb, c, ldc);
@@ -100,23 +99,21 @@ void multiply_add(std::size_t M, std::size_t N, std::size_t K, operand<Real> a, 
 }
 
 /// b[j, i] = a[i, j] for a [rows, columns] with rows lda apart; b has rows ldb apart.
-template <class Real>
-void transpose(std::size_t rows, std::size_t columns, const Real* a, std::size_t lda, Real* b, std::size_t ldb) {
+template <class Real> void transpose(std::size_t rows, std::size_t columns, const Real* a, std::size_t lda, Real* b, std::size_t ldb) {
   for (std::size_t i = 0; i < rows; ++i) {
     for (std::size_t j = 0; j < columns; ++j) b[j * ldb + i] = a[i * lda + j];
   }
 }
 
 /// out[T, O] = x[T, C] weight[C, O]
-template <class Real>
-void matmul_forward(Real* out, const Real* x, const Real* weight, std::size_t T, std::size_t C, std::size_t O) {
+template <class Real> void matmul_forward(Real* out, const Real* x, const Real* weight, std::size_t T, std::size_t C, std::size_t O) {
   multiply(T, O, C, operand<Real>{x, C, 1}, weight, O, out, O);
 }
 
 /// dx[T, C] = dout[T, O] weight^T,   dweight[C, O] += x^T dout;   scratch [O, C] receives weight^T, whose rows the kernel can load.
 template <class Real>
-void matmul_backward(Real* dx, Real* dweight, const Real* dout, const Real* x, const Real* weight, Real* scratch, std::size_t T, std::size_t C,
-                     std::size_t O) {
+void matmul_backward(Real* dx, Real* dweight, const Real* dout, const Real* x, const Real* weight, Real* scratch, std::size_t T,
+                     std::size_t C, std::size_t O) {
   transpose(C, O, weight, O, scratch, C);
   multiply(T, C, O, operand<Real>{dout, O, 1}, scratch, C, dx, C);
   multiply_add(C, O, T, operand<Real>{x, 1, C}, dout, O, dweight, O);

@@ -64,8 +64,7 @@ inline std::vector<tensor> tensors(const shape& s) {
 inline std::size_t parameter_count(const shape& s) { return tensors(s).back().offset + tensors(s).back().size; }
 
 /// The tensors as pointers: into parameters (Real const) or gradients (Real).
-template <class Real>
-struct weights {
+template <class Real> struct weights {
   struct layer {
     Real *norm1, *qkv, *out, *norm2, *up, *down;
   };
@@ -82,21 +81,20 @@ struct weights {
 };
 
 /// What the forward pass of one sequence leaves for the backward pass, and the latter's scratch memory.
-template <class Real>
-struct activations {
+template <class Real> struct activations {
   struct layer {
     std::vector<Real> x, norm1, qkv, p, mixed, middle, norm2, up, act, r1, r2;
   };
   std::vector<layer> layers;
-  std::vector<Real> x, norm, r, y, scratch;        // forward
+  std::vector<Real> x, norm, r, y, scratch;           // forward
   std::vector<Real> dx, dy, dmixed, dqkv, dup, dact;  // backward
 
   explicit activations(const shape& s) {
     const std::size_t T = s.context, C = s.width, S = padded_row(T);
     const auto buffer = [](std::size_t n) { return std::vector<Real>(n); };
     for (std::size_t l = 0; l < s.layers; ++l) {
-      layers.push_back({buffer(T * C), buffer(T * C), buffer(T * 3 * C), buffer(s.heads * T * S), buffer(T * C), buffer(T * C), buffer(T * C),
-                        buffer(T * 4 * C), buffer(T * 4 * C), buffer(T), buffer(T)});
+      layers.push_back({buffer(T * C), buffer(T * C), buffer(T * 3 * C), buffer(s.heads * T * S), buffer(T * C), buffer(T * C),
+                        buffer(T * C), buffer(T * 4 * C), buffer(T * 4 * C), buffer(T), buffer(T)});
     }
     for (auto* v : {&x, &norm, &y, &dx, &dy, &dmixed}) v->resize(T * C);
     for (auto* v : {&dup, &dact}) v->resize(T * 4 * C);
@@ -108,7 +106,8 @@ struct activations {
 
 /// tokens [T] -> logits [T, Vp]
 template <class Real>
-void model_forward(const shape& s, const weights<const Real>& w, activations<Real>& a, const std::int32_t* tokens, std::size_t T, Real* logits) {
+void model_forward(const shape& s, const weights<const Real>& w, activations<Real>& a, const std::int32_t* tokens, std::size_t T,
+                   Real* logits) {
   const std::size_t C = s.width;
   embed_forward(a.x.data(), tokens, w.token, w.position, T, C);
   for (std::size_t l = 0; l < s.layers; ++l) {

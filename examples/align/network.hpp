@@ -14,8 +14,7 @@ namespace align {
 
 /// Logits and gradients of a batch. Every row adds to a gradient of its own, and these are added in row order: so the sum has the same
 /// bits for any number of threads. Parameters belong to the caller, who may have several sets (policy, reference).
-template <class Real>
-class network {
+template <class Real> class network {
  public:
   network(const shape& s, std::size_t max_rows, int threads)
       : shape_(s), tensors_(tensors(s)), threads_{threads}, rows_(max_rows, activations<Real>(s)), row_gradients_(max_rows * count()),
@@ -57,10 +56,10 @@ class network {
 
  private:
   void check(const batch& b) const {
-    if (b.rows > rows_.size() || b.length > shape_.context) throw std::invalid_argument("the batch is larger than the network was built for");
+    if (b.rows > rows_.size() || b.length > shape_.context)
+      throw std::invalid_argument("the batch is larger than the network was built for");
   }
-  template <class Work>
-  void for_each_row(const batch& b, Work work) {
+  template <class Work> void for_each_row(const batch& b, Work work) {
     attune::run_chunks(threads_, int(b.rows), [&](int row) { work(std::size_t(row)); });
   }
 
@@ -73,8 +72,7 @@ class network {
 };
 
 /// Normal numbers of each tensor's scale.
-template <class Real>
-std::vector<Real> initial_parameters(const shape& s, std::uint64_t seed) {
+template <class Real> std::vector<Real> initial_parameters(const shape& s, std::uint64_t seed) {
   random_source random(seed, 2);
   std::vector<Real> parameters;
   for (const tensor& t : tensors(s)) {

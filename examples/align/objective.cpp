@@ -10,16 +10,14 @@ namespace align {
 namespace {
 
 /// Calls visit(name, unit) for every pair objective of the catalogue, each with its default parameters.
-template <class Visit>
-void for_each_objective(Visit visit) {
+template <class Visit> void for_each_objective(Visit visit) {
   attune::for_each_unit([&](const auto& entry) {
     using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
     if constexpr (attune::pair_objective<unit>) visit(std::string(entry.name), unit{});
   });
 }
 
-template <class Unit>
-void apply_setting(Unit& unit, const std::string& setting) {
+template <class Unit> void apply_setting(Unit& unit, const std::string& setting) {
   const std::size_t equals = setting.find('=');
   double value = 0;
   const char *first = setting.data() + equals + 1, *last = setting.data() + setting.size();

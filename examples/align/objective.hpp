@@ -17,16 +17,22 @@ class objective {
   objective(std::string name, const Unit& unit)
       : name_(std::move(name)),
         reads_reference_(attune::reads(unit, attune::pair_members[2]) || attune::reads(unit, attune::pair_members[3])),
-        float_([unit](const auto& batch, const auto& gradients, const attune::options& o) { return attune::evaluate(unit, batch, gradients, o); }),
-        double_([unit](const auto& batch, const auto& gradients, const attune::options& o) { return attune::evaluate(unit, batch, gradients, o); }) {}
+        float_([unit](const auto& batch, const auto& gradients, const attune::options& o) {
+          return attune::evaluate(unit, batch, gradients, o);
+        }),
+        double_([unit](const auto& batch, const auto& gradients, const attune::options& o) {
+          return attune::evaluate(unit, batch, gradients, o);
+        }) {}
 
   const std::string& name() const { return name_; }
   bool reads_reference() const { return reads_reference_; }
 
-  attune::report operator()(const attune::pairs<float>& batch, const attune::pair_gradients<float>& gradients = {}, const attune::options& o = {}) const {
+  attune::report operator()(const attune::pairs<float>& batch, const attune::pair_gradients<float>& gradients = {},
+                            const attune::options& o = {}) const {
     return float_(batch, gradients, o);
   }
-  attune::report operator()(const attune::pairs<double>& batch, const attune::pair_gradients<double>& gradients = {}, const attune::options& o = {}) const {
+  attune::report operator()(const attune::pairs<double>& batch, const attune::pair_gradients<double>& gradients = {},
+                            const attune::options& o = {}) const {
     return double_(batch, gradients, o);
   }
 
@@ -40,8 +46,8 @@ class objective {
   evaluator<double> double_;
 };
 
-/// The objective called `name` with the parameters of `settings`, each "parameter=value". Throws attune::error for a name, parameter or value
-/// that is unknown or outside its domain, and says what there is.
+/// The objective called `name` with the parameters of `settings`, each "parameter=value". Throws attune::error for a name, parameter or
+/// value that is unknown or outside its domain, and says what there is.
 objective make_objective(const std::string& name, const std::vector<std::string>& settings);
 
 /// Names of all pair objectives in the catalogue.

@@ -12,21 +12,31 @@ namespace align {
 std::optional<int> parse_command_line(int argc, char** argv, settings& s) {
   std::string names;
   for (const std::string& name : objective_names()) names += " " + name;
-  CLI::App app("Trains a small byte-level transformer from scratch: first on the chosen answers (SFT), then on preferences.\nObjectives:" + names);
+  CLI::App app("Trains a small byte-level transformer from scratch: first on the chosen answers (SFT), then on preferences.\nObjectives:" +
+               names);
   app.option_defaults()->always_capture_default();
 
   app.add_option("--objective", s.objective, "pair objective of the catalogue")->group("Objective");
   app.add_option("--set", s.set, "parameter of the objective, as name=value; may be repeated")->group("Objective")->allow_extra_args(false);
-  app.add_option("--reference", s.reference, "frozen, soft:A (A in (0, 1]: weight of the new policy, each step), hard:N (copy every N steps)")->group("Objective");
+  app.add_option(
+         "--reference", s.reference,
+         "frozen, soft:WEIGHT or soft:WEIGHT:STEPS (moves by WEIGHT towards the policy every STEPS, default 1), hard:STEPS (a copy)")
+      ->group("Objective");
 
-  auto* data = app.add_option("--data", s.data, "JSONL file of preference pairs in the form of HH-RLHF, plain or gzip; default: a synthetic task")->group("Data");
+  auto* data =
+      app.add_option("--data", s.data, "JSONL file of preference pairs in the form of HH-RLHF, plain or gzip; default: a synthetic task")
+          ->group("Data");
   app.add_option("--pairs", s.pairs, "size of the synthetic task")->excludes(data)->group("Data");
   app.add_option("--holdout", s.holdout, "last share of the pairs, which is only evaluated")->group("Data");
   const std::map<std::string, on_malformed> policies{{"skip", on_malformed::skip}, {"fail", on_malformed::fail}};
   app.add_option("--malformed", s.malformed, "what a malformed line does: skip (it is listed) or fail")
-      ->transform(CLI::CheckedTransformer(policies))->default_str("skip")->group("Data");
+      ->transform(CLI::CheckedTransformer(policies))
+      ->default_str("skip")
+      ->group("Data");
 
-  app.add_option("--context", s.model.context, "longest sequence [bytes]; longer ones lose the left of the prompt, then the right of the completion")->group("Model");
+  app.add_option("--context", s.model.context,
+                 "longest sequence [bytes]; longer ones lose the left of the prompt, then the right of the completion")
+      ->group("Model");
   app.add_option("--width", s.model.width, "of the residual stream")->group("Model");
   app.add_option("--layers", s.model.layers)->group("Model");
   app.add_option("--heads", s.model.heads)->group("Model");
@@ -46,7 +56,8 @@ std::optional<int> parse_command_line(int argc, char** argv, settings& s) {
   app.add_option("--evaluate-every", s.evaluate_every, "steps between evaluations and checkpoints")->group("Output");
   app.add_option("--checkpoint", s.checkpoint, "file; default: checkpoint.bin in --out")->group("Output");
   app.add_option("--resume", s.resume, "go on from this checkpoint, with otherwise the same options")->group("Output");
-  app.add_flag("--gradient-check", s.gradient_check, "compare the whole trainer's gradient with finite differences, and end")->group("Output");
+  app.add_flag("--gradient-check", s.gradient_check, "compare the whole trainer's gradient with finite differences, and end")
+      ->group("Output");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

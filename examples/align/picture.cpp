@@ -96,7 +96,8 @@ std::string write_picture(const std::string& folder, const std::vector<record>& 
     if (r.split == "train") loss.push_back({double(r.step), r.found.objective.loss()});
     if (r.split == "heldout") accuracy.push_back({double(r.step), r.found.ranking.accuracy});
   }
-  const std::string text = text_plot("loss, train", loss) + text_plot("share of held-out pairs whose chosen answer is likelier, per token", accuracy);
+  const std::string text =
+      text_plot("loss, train", loss) + text_plot("share of held-out pairs whose chosen answer is likelier, per token", accuracy);
   std::ofstream(folder + "/curves.txt") << text;
   std::fputs(text.c_str(), stdout);
   return folder + "/curves.txt";

@@ -16,9 +16,7 @@ namespace align {
 /// needs no state in a checkpoint.
 class random_source {
  public:
-  explicit random_source(std::uint64_t seed, std::uint64_t stream = 0) : state_(seed * 0x9e3779b97f4a7c15u + stream) {
-    state_ = next();
-  }
+  explicit random_source(std::uint64_t seed, std::uint64_t stream = 0) : state_(seed * 0x9e3779b97f4a7c15u + stream) { state_ = next(); }
   std::uint64_t next() {
     std::uint64_t z = state_ += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;

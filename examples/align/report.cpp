@@ -11,8 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-template <class... Values>
-std::string text(const char* format, Values... values) {
+template <class... Values> std::string text(const char* format, Values... values) {
   char buffer[256];
   std::snprintf(buffer, sizeof buffer, format, values...);
   return buffer;
@@ -60,7 +59,8 @@ void progress_line::operator()(const char* phase, std::size_t step, std::size_t 
   shown_ = now;
   const double elapsed = std::chrono::duration<double>(now - started_).count();
   const double left = step > first_ + 1 ? elapsed / double(step - first_ - 1) * double(steps - step) : 0;
-  const std::string line = text("%-5s step %zu/%zu  loss %.4f  ", phase, step, steps, loss) + (step == steps ? "took " + duration(elapsed) : duration(left) + " left");
+  const std::string line = text("%-5s step %zu/%zu  loss %.4f  ", phase, step, steps, loss) +
+                           (step == steps ? "took " + duration(elapsed) : duration(left) + " left");
   std::fprintf(stderr, terminal_ ? "\r\033[K%s" : "%s\n", line.c_str());
   std::fflush(stderr);
   open_ = terminal_;
@@ -76,14 +76,14 @@ std::string table(const comparison& c) {
                     text("%-34s %10s %10s %10s %10s\n", "", "SFT", "aligned", "SFT", "aligned");
   const auto row = [&](const char* name, const char* format, auto value) {
     out += text("%-34s", name);
-    for (const evaluation* e : {&c.train_before, &c.train_after, &c.heldout_before, &c.heldout_after}) out += " " + text(format, value(*e));
+    for (const evaluation* e : {&c.train_before, &c.train_after, &c.heldout_before, &c.heldout_after}) out += text(format, value(*e));
     out += "\n";
   };
-  row("loss", "%10.4f", [](const evaluation& e) { return e.objective.loss(); });
-  row("reward accuracy (a tie is a miss)", "%9.1f%%", [](const evaluation& e) { return 100 * e.objective.accuracy; });
-  row("reward margin", "%10.4f", [](const evaluation& e) { return e.objective.margin; });
-  row("prefers chosen, log pi per token", "%9.1f%%", [](const evaluation& e) { return 100 * e.ranking.accuracy; });
-  row("-log pi of a chosen token [nat]", "%10.4f", [](const evaluation& e) { return -e.ranking.reward_chosen; });
+  row("loss", "%11.4f", [](const evaluation& e) { return e.objective.loss(); });
+  row("reward accuracy (a tie is a miss)", "%10.1f%%", [](const evaluation& e) { return 100 * e.objective.accuracy; });
+  row("reward margin", "%11.4f", [](const evaluation& e) { return e.objective.margin; });
+  row("prefers chosen, log pi per token", "%10.1f%%", [](const evaluation& e) { return 100 * e.ranking.accuracy; });
+  row("-log pi of a chosen token [nat]", "%11.4f", [](const evaluation& e) { return -e.ranking.reward_chosen; });
   return out;
 }
 
@@ -103,7 +103,8 @@ void write_csv(const std::string& folder, const std::vector<record>& history) {
   }
 }
 
-void write_json(const std::string& folder, const settings& s, const dataset& data, const comparison* c, const std::vector<record>& history) {
+void write_json(const std::string& folder, const settings& s, const dataset& data, const comparison* c,
+                const std::vector<record>& history) {
   json j{{"settings", fingerprint(s)}, {"data", {{"file", s.data}, {"lines", data.lines}, {"pairs", data.pairs.size()}}}};
   j["settings"]["steps"] = s.steps;
   for (const auto& problem : data.malformed) j["data"]["malformed"].push_back({{"line", problem.line}, {"reason", problem.reason}});

@@ -23,10 +23,22 @@ void validate(const settings& s) {
 }
 
 nlohmann::json fingerprint(const settings& s) {
-  return {{"objective", s.objective}, {"set", s.set},           {"reference", s.reference},     {"holdout", s.holdout},
-          {"context", s.model.context}, {"width", s.model.width}, {"layers", s.model.layers},     {"heads", s.model.heads},
-          {"sft_steps", s.sft_steps},   {"batch", s.batch},       {"micro_batch", s.micro_batch}, {"sft_lr", s.sft_rate},
-          {"lr", s.rate},               {"warmup", s.warmup},     {"seed", s.seed},               {"log_every", s.log_every},
+  return {{"objective", s.objective},
+          {"set", s.set},
+          {"reference", s.reference},
+          {"holdout", s.holdout},
+          {"context", s.model.context},
+          {"width", s.model.width},
+          {"layers", s.model.layers},
+          {"heads", s.model.heads},
+          {"sft_steps", s.sft_steps},
+          {"batch", s.batch},
+          {"micro_batch", s.micro_batch},
+          {"sft_lr", s.sft_rate},
+          {"lr", s.rate},
+          {"warmup", s.warmup},
+          {"seed", s.seed},
+          {"log_every", s.log_every},
           {"evaluate_every", s.evaluate_every}};
 }
 

@@ -15,12 +15,12 @@ namespace align {
 /// Everything that a run depends on. The defaults are the demonstration: a few thousand synthetic pairs, done in seconds.
 struct settings {
   std::string objective = "dpo";
-  std::vector<std::string> set;        ///< "parameter=value" of the objective
-  std::string reference = "frozen";    ///< or soft:WEIGHT, or hard:STEPS; see attune::reference_schedule
+  std::vector<std::string> set;      ///< "parameter=value" of the objective
+  std::string reference = "frozen";  ///< or soft:WEIGHT, or hard:STEPS; see attune::reference_schedule
 
-  std::string data;                    ///< JSONL file; empty: the synthetic task
-  std::size_t pairs = 2400;            ///< of the synthetic task
-  double holdout = 0.1;                ///< last share of the pairs, never trained on
+  std::string data;          ///< JSONL file; empty: the synthetic task
+  std::size_t pairs = 2400;  ///< of the synthetic task
+  double holdout = 0.1;      ///< last share of the pairs, never trained on
   on_malformed malformed = on_malformed::skip;
 
   shape model;
@@ -29,11 +29,11 @@ struct settings {
   double sft_rate = 3e-3, rate = 5e-4;      ///< Adam's, after a linear warm-up
   std::size_t warmup = 20;                  ///< steps
   std::uint64_t seed = 1;
-  int threads = 0;                          ///< 0: one per processor. Results do not depend on it
+  int threads = 0;  ///< 0: one per processor. Results do not depend on it
 
   std::size_t log_every = 10, evaluate_every = 50;  ///< steps
   std::string out = "align-out";
-  std::string checkpoint, resume;      ///< files; checkpoint defaults to OUT/checkpoint.bin
+  std::string checkpoint, resume;  ///< files; checkpoint defaults to OUT/checkpoint.bin
   bool gradient_check = false;
 };
 

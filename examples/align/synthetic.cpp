@@ -10,8 +10,8 @@ namespace align {
 namespace {
 
 /// Words of the two registers, from frequent to rare; of one length, so that a completion's length tells nothing.
-constexpr std::array<std::array<const char*, 8>, 2> words{{{"kind", "fair", "wise", "calm", "just", "firm", "deft", "prim"},
-                                                           {"cool", "wild", "nice", "neat", "yeah", "huge", "fast", "boom"}}};
+constexpr std::array<std::array<const char*, 8>, 2> words{
+    {{"kind", "fair", "wise", "calm", "just", "firm", "deft", "prim"}, {"cool", "wild", "nice", "neat", "yeah", "huge", "fast", "boom"}}};
 
 /// Word k of a register has probability proportional to 2^-k.
 const char* draw_word(std::size_t reg, random_source& random) {

@@ -5,8 +5,7 @@ namespace align {
 namespace {
 
 /// Calls work(slice) for runs of at most `size` of the indices.
-template <class Work>
-void for_each_slice(const std::vector<std::size_t>& indices, std::size_t size, Work work) {
+template <class Work> void for_each_slice(const std::vector<std::size_t>& indices, std::size_t size, Work work) {
   for (std::size_t i = 0; i < indices.size(); i += size) {
     const auto end = indices.begin() + std::ptrdiff_t(std::min(i + size, indices.size()));
     work(std::vector<std::size_t>(indices.begin() + std::ptrdiff_t(i), end));
@@ -32,10 +31,8 @@ std::vector<float> gather(const data_split& data, const std::vector<std::size_t>
 }  // namespace
 
 trainer::trainer(const settings& s, const std::vector<preference_text>& pairs)
-    : settings_((validate(s), s)),
-      objective_(make_objective(s.objective, s.set)),
-      schedule_(attune::reference_schedule::parse(s.reference)),
-      network_(s.model, 2 * s.micro_batch, s.threads) {
+    : settings_((validate(s), s)), objective_(make_objective(s.objective, s.set)),
+      schedule_(attune::reference_schedule::parse(s.reference)), network_(s.model, 2 * s.micro_batch, s.threads) {
   state_.policy = initial_parameters<float>(s.model, s.seed);
   state_.optimiser = adam(network_.count());
   if (reference_moves() && !objective_.reads_reference()) {
@@ -75,7 +72,8 @@ bool trainer::align(const progress& report, const std::function<bool()>& stop) {
     align_step();
     report("align", state_.done, settings_.steps, state_.since_logged.objective.loss());
     if (state_.done % settings_.log_every == 0) log("align", state_.done);
-    if (state_.done % settings_.evaluate_every == 0) state_.history.push_back({"align", "heldout", state_.done, evaluate(state_.policy, heldout_)});
+    if (state_.done % settings_.evaluate_every == 0)
+      state_.history.push_back({"align", "heldout", state_.done, evaluate(state_.policy, heldout_)});
   }
   return false;
 }
@@ -122,7 +120,8 @@ std::vector<float> trainer::logps_of(const std::vector<float>& parameters, const
 evaluation trainer::evaluate(const std::vector<float>& parameters, const data_split& data) {
   evaluation total;
   for_each_slice(all_of(data), settings_.micro_batch, [&](const auto& slice) {
-    total += evaluate_micro_batch(network_, parameters, make_batch(data.pairs, slice, /*chosen_only=*/false), gather(data, slice), objective_);
+    total +=
+        evaluate_micro_batch(network_, parameters, make_batch(data.pairs, slice, /*chosen_only=*/false), gather(data, slice), objective_);
   });
   return total;
 }
@@ -131,7 +130,8 @@ evaluation trainer::evaluate(const std::vector<float>& parameters, const data_sp
 std::vector<std::size_t> trainer::indices_of_step(std::size_t step, std::uint64_t stream) const {
   std::vector<std::size_t> indices, order;
   for (std::size_t k = step * settings_.batch; k < (step + 1) * settings_.batch; ++k) {
-    if (order.empty() || k % train_.pairs.size() == 0) order = permutation(train_.pairs.size(), random_source(settings_.seed, (k / train_.pairs.size()) * 8 + stream));
+    if (order.empty() || k % train_.pairs.size() == 0)
+      order = permutation(train_.pairs.size(), random_source(settings_.seed, (k / train_.pairs.size()) * 8 + stream));
     indices.push_back(order[k % train_.pairs.size()]);
   }
   return indices;

@@ -10,8 +10,8 @@
 
 namespace align {
 
-/// One part of the data, with what the policy after SFT says of it: log pi of the chosen, then of the rejected completions [2 x pairs]; empty
-/// for objectives without a reference. A frozen reference model is never run again, so it costs no memory during training.
+/// One part of the data, with what the policy after SFT says of it: log pi of the chosen, then of the rejected completions [2 x pairs];
+/// empty for objectives without a reference. A frozen reference model is never run again, so it costs no memory during training.
 struct data_split {
   std::vector<preference_tokens> pairs;
   std::vector<float> initial_logps;

@@ -13,7 +13,8 @@ namespace {
 
 using Catch::Matchers::Contains;
 
-const std::string good = R"({"chosen": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: yes", "rejected": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: no"})";
+const std::string good =
+    R"({"chosen": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: yes", "rejected": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: no"})";
 
 std::string reason(const std::string& line) {
   try {
@@ -42,7 +43,9 @@ TEST_CASE("align: a dialogue is split behind its last assistant turn") {
 }
 
 TEST_CASE("align: a line that is not a preference is refused with its reason, and without its text") {
-  const auto line = [](const std::string& chosen, const std::string& rejected) { return R"({"chosen": ")" + chosen + R"(", "rejected": ")" + rejected + R"("})"; };
+  const auto line = [](const std::string& chosen, const std::string& rejected) {
+    return R"({"chosen": ")" + chosen + R"(", "rejected": ")" + rejected + R"("})";
+  };
   const std::string prompt = R"(\n\nHuman: secret\n\nAssistant:)";
   const std::pair<std::string, std::string> cases[] = {
       {good.substr(0, good.size() - 5), "not valid JSON"},
@@ -80,7 +83,7 @@ TEST_CASE("align: malformed lines are counted and named, skipped or fatal") {
   CHECK_THROWS_WITH(align::read_preferences(path, align::on_malformed::fail), Contains("line 2"));
 }
 
-TEST_CASE("align: a gzip file reads as the plain one; a damaged or missing one is an error, and so is a missing gzip") {
+TEST_CASE("align: a gzip file reads as the plain one, a damaged or missing one is an error, and so is a missing gzip") {
   const scratch_folder folder("gzip");
   const std::string path = folder.file("-odd $name.jsonl"), packed = path + ".gz", cut = folder.file("cut.gz");
   std::string text;
@@ -102,7 +105,7 @@ TEST_CASE("align: a gzip file reads as the plain one; a damaged or missing one i
   setenv("PATH", paths.c_str(), 1);
 }
 
-TEST_CASE("align: tokens fit the context; the prompt gives way first, then the completion with its end") {
+TEST_CASE("align: tokens fit the context: the prompt gives way first, then the completion with its end") {
   const align::preference_text text{"0123456789", "abc", "defgh"};
   const auto whole = align::tokenise(text, 32);
   CHECK(whole.prompt == 11);
@@ -160,6 +163,6 @@ TEST_CASE("align: the synthetic task is decided by its seed and by its rule") {
     shorter += pair.chosen.size() < pair.rejected.size();
   }
   CHECK(followed > 475);
-  CHECK(followed < 500);  // some labels are wrong
+  CHECK(followed < 500);                // some labels are wrong
   CHECK(std::abs(shorter - 250) < 75);  // length does not tell
 }

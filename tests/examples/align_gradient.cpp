@@ -28,12 +28,12 @@ std::vector<std::string> failures(align::check_problem& problem, const std::vect
 }
 
 /// The gradient with an error planted between stage 2 and 3: `edit` changes d loss / d log pi.
-template <class Edit>
-std::vector<double> gradient_with(align::check_problem& problem, Edit edit) {
+template <class Edit> std::vector<double> gradient_with(align::check_problem& problem, Edit edit) {
   const auto scores = align::score(problem.net(), problem.parameters(), problem.rows());
   const std::size_t pairs = problem.rows().rows / 2;
   std::vector<double> d(2 * pairs);
-  align::objective("dpo_of_policy", dpo_of_policy{})(align::pairs_of(scores, {}), {.chosen = std::span(d).first(pairs), .rejected = std::span(d).last(pairs)});
+  align::objective("dpo_of_policy", dpo_of_policy{})(align::pairs_of(scores, {}),
+                                                     {.chosen = std::span(d).first(pairs), .rejected = std::span(d).last(pairs)});
   edit(d);
   align::backpropagate(problem.net(), problem.parameters(), problem.rows(), scores, d);
   return problem.net().take_gradient();
@@ -62,7 +62,8 @@ struct pairs_fixture {
 };
 
 bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](double x, double y) { return std::bit_cast<std::uint64_t>(x) == std::bit_cast<std::uint64_t>(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](double x, double y) { return std::bit_cast<std::uint64_t>(x) == std::bit_cast<std::uint64_t>(y); });
 }
 
 }  // namespace
@@ -71,7 +72,8 @@ TEST_CASE("align: the gradient of the whole trainer agrees with finite differenc
   const std::string name = GENERATE(as<std::string>{}, "dpo", "simpo", "exo_pref");
   align::check_problem problem(align::make_objective(name, {}), 1);
   for (const auto& result : align::check_whole_model(problem, problem.gradient(), 1)) {
-    INFO(name << " " << result.tensor << ": finite difference " << result.expected << ", gradient " << result.given << ", error " << result.error);
+    INFO(name << " " << result.tensor << ": finite difference " << result.expected << ", gradient " << result.given << ", error "
+              << result.error);
     CHECK(result.passed(tolerance));
   }
 }
@@ -96,7 +98,11 @@ TEST_CASE("align: the check rejects a dropped term and a wrong sign between the 
   align::check_problem problem(align::objective("dpo_of_policy", dpo_of_policy{}), 2);
   CHECK(failures(problem, gradient_with(problem, [](std::vector<double>&) {})).empty());
   CHECK_FALSE(failures(problem, gradient_with(problem, [](std::vector<double>& d) { std::fill(d.begin() + 3, d.end(), 0.0); })).empty());
-  CHECK_FALSE(failures(problem, gradient_with(problem, [](std::vector<double>& d) { for (std::size_t i = 3; i < 6; ++i) d[i] = -d[i]; })).empty());
+  CHECK_FALSE(failures(problem, gradient_with(problem,
+                                              [](std::vector<double>& d) {
+                                                for (std::size_t i = 3; i < 6; ++i) d[i] = -d[i];
+                                              }))
+                  .empty());
 }
 
 TEST_CASE("align: a dropped softmax in stage 3 is rejected") {

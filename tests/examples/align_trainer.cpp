@@ -25,15 +25,19 @@ bool run(align::trainer& t, std::size_t steps = std::size_t(-1)) {
 
 bool same(const attune::report& a, const attune::report& b) {
   const auto x = a.metrics(), y = b.metrics();
-  return a.count == b.count && a.weight == b.weight && std::equal(x.begin(), x.end(), y.begin(), [](auto p, auto q) { return p.value == q.value; });
+  return a.count == b.count && a.weight == b.weight &&
+         std::equal(x.begin(), x.end(), y.begin(), [](auto p, auto q) { return p.value == q.value; });
 }
 
 bool same(const align::training_state& a, const align::training_state& b) {
-  const bool histories = std::equal(a.history.begin(), a.history.end(), b.history.begin(), b.history.end(), [](const auto& x, const auto& y) {
-    return x.phase == y.phase && x.split == y.split && x.step == y.step && same(x.found.objective, y.found.objective) && same(x.found.ranking, y.found.ranking);
-  });
-  return histories && a.sft_done == b.sft_done && a.done == b.done && a.policy == b.policy && a.initial == b.initial && a.reference == b.reference &&
-         a.optimiser.m == b.optimiser.m && a.optimiser.v == b.optimiser.v && a.optimiser.step == b.optimiser.step;
+  const bool histories =
+      std::equal(a.history.begin(), a.history.end(), b.history.begin(), b.history.end(), [](const auto& x, const auto& y) {
+        return x.phase == y.phase && x.split == y.split && x.step == y.step && same(x.found.objective, y.found.objective) &&
+               same(x.found.ranking, y.found.ranking);
+      });
+  return histories && a.sft_done == b.sft_done && a.done == b.done && a.policy == b.policy && a.initial == b.initial &&
+         a.reference == b.reference && a.optimiser.m == b.optimiser.m && a.optimiser.v == b.optimiser.v &&
+         a.optimiser.step == b.optimiser.step;
 }
 
 }  // namespace

@@ -27,7 +27,8 @@ inline align::settings tiny_settings() {
 struct scratch_folder {
   std::filesystem::path path;
 
-  explicit scratch_folder(const std::string& name) : path(std::filesystem::temp_directory_path() / ("attune_" + name + std::to_string(getpid()))) {
+  explicit scratch_folder(const std::string& name)
+      : path(std::filesystem::temp_directory_path() / ("attune_" + name + std::to_string(getpid()))) {
     std::filesystem::create_directories(path);
   }
   ~scratch_folder() { std::filesystem::remove_all(path); }

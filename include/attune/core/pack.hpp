@@ -141,7 +141,7 @@ ATTUNE_PACK_FN pack<float, N> log_core(pack<float, N> x, pack<float, N> lost) {
   using integers = typename F::integers;
   const auto subnormal = x < F(0x1p-126f);
   x = select(subnormal, x * F(0x1p24f), x);
-  const integers bits = std::bit_cast<integers>(x.v);
+  const integers bits = std::bit_cast<integers>(x.v) & 0x7fffffff;  // no sign: of x < 0 callers make NaN, and nothing may overflow here
   const integers exponent = (bits - 0x3f3504f3) >> 23;  // 0x3f3504f3 is sqrt(1/2)
   const F scaled{std::bit_cast<typename F::vector>(bits - (exponent << 23))};
   const F e = F{__builtin_convertvector(exponent, typename F::vector)} - select(subnormal, F(24.0f), F(0.0f));
