@@ -37,7 +37,7 @@ TEST_CASE("log_barrier: default threshold is mu squared, so the multiplier outsi
   }
 }
 
-TEST_CASE("log_barrier: agrees with the formula by cases; continuous with its slope, convex, increasing") {
+TEST_CASE("log_barrier: agrees with the formula by cases, continuous with its slope, convex, increasing") {
   for (double mu : {1.0, .5, .01, 1e-3}) {
     for (double s : {mu * mu, .25, 1e-4}) {
       const log_barrier b{.mu = mu, .s = s};

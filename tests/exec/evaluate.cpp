@@ -168,7 +168,7 @@ TEST_CASE("weights: {2, 0, 1} is the first pair twice and the second left out (P
   CHECK(b.d_chosen == std::vector<double>{0, 0, 0});
 }
 
-TEST_CASE("masked pairs are not read: garbage cannot leak; an active NaN stays visible and is counted (P02, P03, P54)") {
+TEST_CASE("masked pairs are not read: garbage cannot leak, an active NaN stays visible and is counted (P02, P03, P54)") {
   const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
   batch_of<double> clean(20), dirty(20);
   dirty.mask = clean.mask;

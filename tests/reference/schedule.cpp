@@ -110,7 +110,7 @@ TEST_CASE("apply: a 16-bit reference is copied or compensated, never silently st
   CHECK_NOTHROW(attune::apply(reference_schedule::soft(.1), 1, reference, policy, attune::compensation{residual}));
 }
 
-TEST_CASE("apply: weight 1 at every step is a hard copy at every step; weight 0 is a frozen reference") {
+TEST_CASE("apply: weight 1 at every step is a hard copy at every step, weight 0 is a frozen reference") {
   one_pair<attune::dpo> always{dpo}, hard{dpo}, never{dpo}, frozen{dpo};
   for (std::int64_t step = 1; step <= 300; ++step) {
     always.run_to(step, reference_schedule{.policy_weight = 1, .every = 1});

@@ -217,7 +217,7 @@ TEST_CASE("soft_update: strided and reversed views give the bits of contiguous o
   }
 }
 
-TEST_CASE("soft_update: element types mix; a double reference is averaged in double") {
+TEST_CASE("soft_update: element types mix, a double reference is averaged in double") {
   std::vector<double> reference = {1, 2, 3};
   const std::vector<bfloat16> policy(3, bfloat16(4.0f));
   soft_update(reference, policy, .1);

@@ -318,7 +318,7 @@ TEST_CASE("row_divergence: strides, in place, batch, position and threads do not
   });
 }
 
-TEST_CASE("row_divergence: a float teacher and a bfloat16 student; one that rejects what does not fit") {
+TEST_CASE("row_divergence: a float teacher and a bfloat16 student, one that rejects what does not fit") {
   const auto student = normals<bfloat16>(2 * 50, 2, 1);
   const auto teacher = normals<float>(2 * 50, 2, 2);
   std::vector<float> values(2, 7), three(3, 7), as_float, expected(2), g(100, 7);

@@ -10,7 +10,7 @@ using attune::row_report;
 using attune::sequence_logps;
 using attune::token_coefficients;
 
-TEST_CASE("sequence_logps: three active tokens of -1 among eight have sum -3 and mean -1; what is masked changes nothing") {
+TEST_CASE("sequence_logps: three active tokens of -1 among eight have sum -3 and mean -1, what is masked changes nothing") {
   const std::vector<std::uint8_t> mask{0, 1, 1, 1, 0, 0, 0, 0};
   for (float other : {0.0f, -5.0f, nan_f, inf_f, -1e30f}) {
     std::vector<float> tokens(8, other), logps(1), lengths(1);
@@ -56,7 +56,7 @@ TEST_CASE("sequence_logps: left- and right-padded copies, any stride and any num
   CHECK(same_bits(packed, sums(attune::serial{}, transposed.matrix, {})));
 }
 
-TEST_CASE("sequence_logps: a long sum in float keeps its digits; an active NaN or -inf stays visible; an empty sequence is 0") {
+TEST_CASE("sequence_logps: a long sum in float keeps its digits, an active NaN or -inf stays visible, an empty sequence is 0") {
   std::vector<float> tokens(100000, -0.1f), logps(1);
   sequence_logps(as_view(tokens.data(), 1, 100000), {}, logps);
   CHECK(logps[0] == Approx(-0.1f * 1e5).epsilon(1e-7));

@@ -92,7 +92,7 @@ TEST_CASE("token_logps: labels are int32 or int64, logits a view to const or not
   CHECK(token_logps(constant, y, logps, {}, {.mask = mask}).masked == 1);
 }
 
-TEST_CASE("token_logps: -inf is a class of probability 0; NaN, +inf and empty rows stay visible") {
+TEST_CASE("token_logps: -inf is a class of probability 0, NaN, +inf and empty rows stay visible") {
   const float ninf = -inf_f;
   const auto excluded = run<float>({1, 0, ninf, 1, 0, ninf}, 3, {0, 2});
   CHECK(excluded.logps[0] == Approx(-0.31326169));
@@ -120,7 +120,7 @@ TEST_CASE("token_logps: -inf is a class of probability 0; NaN, +inf and empty ro
   CHECK(extreme.logps[0] == Approx(-0.69314718));
 }
 
-TEST_CASE("token_logps: masked and ignored rows are not read and give 0; columns beyond V are never read") {
+TEST_CASE("token_logps: masked and ignored rows are not read and give 0, columns beyond V are never read") {
   for (double poison : {double(nan_f), 1e30, double(inf_f)}) {
     const std::int64_t rows = 4, classes = 33, stride = 40;
     const auto packed = normals<float>(rows * classes, 2, 5);
