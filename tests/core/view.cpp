@@ -156,7 +156,7 @@ TEST_CASE("making a view allocates nothing", "[view]") {
   const auto after = attune_test::allocations();
   CHECK(after == before);
   CHECK(a.size() + b.size() + c.size() + d.extent(0) == 254);
-  const std::vector<float> copy(x);  // the counter counts
+  ::operator delete(::operator new(64));  // the counter counts (a vector that nobody reads may be optimised away)
   CHECK(attune_test::allocations() > after);
 }
 

@@ -133,7 +133,8 @@ TEST_CASE("any split into micro-batches gives the gradient and the report of the
   batch_of<double> whole(97), parts(97);
   const attune::report all = evaluate(attune::cdpo{}, whole.full(), whole.gradients());
   attune::report sum;
-  for (const auto& [begin, end] : {std::pair<std::size_t, std::size_t>{0, 1}, {1, 40}, {40, 41}, {41, 97}}) {
+  for (const auto& range : {std::pair<std::size_t, std::size_t>{0, 1}, {1, 40}, {40, 41}, {41, 97}}) {
+    const std::size_t begin = range.first, end = range.second;  // clang 14 cannot capture a structured binding
     const auto cut = [&](auto& x) { return attune::as_view(x.data() + begin, end - begin); };
     const batch_of<double>& c = parts;
     sum += evaluate(attune::cdpo{},

@@ -136,10 +136,10 @@ template <class Condition, class T, int N, constant_for<T, N> R> ATTUNE_FN dual<
 // |x|: slope -1 left of 0, +1 at 0 and right of it.   max, min: the second argument's derivative at a tie.
 template <class T, int N> ATTUNE_FN dual<T, N> abs(const dual<T, N>& x) { return select(x.value < T(0), -x, x); }
 template <class T, int N> ATTUNE_FN dual<T, N> max(const dual<T, N>& x, const dual<T, N>& y) {
-  return select((x.value > y.value) | (x.value != x.value), x, y);
+  return select(x.value > y.value, x, select(x.value != x.value, x, y));
 }
 template <class T, int N> ATTUNE_FN dual<T, N> min(const dual<T, N>& x, const dual<T, N>& y) {
-  return select((x.value < y.value) | (x.value != x.value), x, y);
+  return select(x.value < y.value, x, select(x.value != x.value, x, y));
 }
 
 template <class T, int N, constant_for<T, N> R> ATTUNE_FN dual<T, N> max(const dual<T, N>& x, R c) { return max(x, dual<T, N>(c)); }
