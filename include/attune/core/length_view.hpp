@@ -18,12 +18,18 @@ class length_view {
   constexpr std::int64_t extent(int) const { return extent_; }
   constexpr bool absent() const { return data_ == nullptr && extent_ == 0 && stride_ == 0; }
   double operator()(std::int64_t i) const {
-    const std::int64_t k = i * stride_;
+    double x;
+    read<1>(i, &x);
+    return x;
+  }
+  /// Lengths i .. i + N - 1. The type is looked at once for all of them, and N is constant, so that a compiler vectorises the loop.
+  template <int N, real R>
+  void read(std::int64_t i, R* lengths) const {
     switch (kind_) {
-      case kind::int32: return static_cast<const std::int32_t*>(data_)[k];
-      case kind::int64: return static_cast<double>(static_cast<const std::int64_t*>(data_)[k]);
-      case kind::float32: return double{static_cast<const float*>(data_)[k]};
-      default: return static_cast<const double*>(data_)[k];
+      case kind::int32: return read_as<std::int32_t, N>(i, lengths);
+      case kind::int64: return read_as<std::int64_t, N>(i, lengths);
+      case kind::float32: return read_as<float, N>(i, lengths);
+      default: return read_as<double, N>(i, lengths);
     }
   }
 
@@ -39,6 +45,12 @@ class length_view {
     if constexpr (std::same_as<T, std::int32_t>) return kind::int32;
     if constexpr (std::same_as<T, std::int64_t>) return kind::int64;
     return std::same_as<T, float> ? kind::float32 : kind::float64;
+  }
+
+  template <class T, int N, real R>
+  void read_as(std::int64_t i, R* lengths) const {
+    const T* x = static_cast<const T*>(data_) + i * stride_;
+    for (int k = 0; k < N; ++k) lengths[k] = static_cast<R>(static_cast<double>(x[k * stride_]));
   }
 
   const void* data_ = nullptr;

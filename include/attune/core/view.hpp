@@ -77,7 +77,11 @@ class view {
     return n;
   }
   /// True for a view that was never given a tensor (an optional member left out); a tensor without elements is not absent.
-  constexpr bool absent() const { return data_ == nullptr && extents_ == decltype(extents_){} && strides_ == decltype(strides_){}; }
+  constexpr bool absent() const {
+    bool empty = data_ == nullptr;
+    for (std::size_t r = 0; r < Rank; ++r) empty = empty && extents_[r] == 0 && strides_[r] == 0;
+    return empty;
+  }
 
   constexpr T& operator()(std::int64_t i) const
     requires(Rank == 1)

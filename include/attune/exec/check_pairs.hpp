@@ -53,12 +53,12 @@ void check_members(const O& objective, const pairs<T>& batch) {
 template <class O, class T>
 double checked_weight(const O& objective, const pairs<T>& batch) {
   const std::int64_t size = batch.chosen.extent(0);
-  const bool reads_length = reads(objective, pair_member::role_type::length);
-  if (batch.mask.absent() && batch.weight.absent() && !reads_length) return static_cast<double>(size);
+  const bool reads_length = reads(objective, pair_member::role_type::length), masked = !batch.mask.absent(), weighted = !batch.weight.absent();
+  if (!masked && !weighted && !reads_length) return static_cast<double>(size);
   double total = 0;
   for (std::int64_t i = 0; i < size; ++i) {
-    if (!batch.mask.absent() && batch.mask(i) == 0) continue;
-    const double weight = batch.weight.absent() ? 1 : static_cast<double>(batch.weight(i));
+    if (masked && batch.mask(i) == 0) continue;
+    const double weight = weighted ? static_cast<double>(batch.weight(i)) : 1;
     if (!(weight >= 0 && weight <= std::numeric_limits<double>::max())) {
       throw error("attune: pairs.weight of pair " + text((long long)i) + " is " + text(weight) + "; expected a finite number >= 0");
     }

@@ -78,7 +78,7 @@ class pair_loop {
   static report run(const pair_loop self, chunk_range range) {
     report_sums<P> sums;
     std::int64_t i = range.begin;
-    if (!self.weight_.given() && self.mask_.absent() && self.chosen_length_.absent() && self.rejected_length_.absent()) {
+    if (!self.weight_.given() && self.mask_.absent()) {
       for (; i + width <= range.end; i += width) self.step(self.read_whole(i), i, width, sums);
     }
     for (; i < range.end; i += width) {
@@ -95,10 +95,18 @@ class pair_loop {
     P weight;
   };
 
-  /// A whole pack of a batch without mask, weights and lengths.
+  /// A whole pack of a batch without mask and weights.
   ATTUNE_PACK_FN input read_whole(std::int64_t i) const {
-    const P one(R(1));
-    return {{{chosen_.whole(i), ref_chosen_.whole(i), one}, {rejected_.whole(i), ref_rejected_.whole(i), one}, margin_.whole(i)}, one};
+    return {{{chosen_.whole(i), ref_chosen_.whole(i), whole(chosen_length_, i)},
+             {rejected_.whole(i), ref_rejected_.whole(i), whole(rejected_length_, i)},
+             margin_.whole(i)},
+            P(R(1))};
+  }
+  static ATTUNE_PACK_FN P whole(const length_view& lengths, std::int64_t i) {
+    if (lengths.absent()) return P(R(1));
+    lane_buffer<P> buffer(R(1));
+    lengths.read<width>(i, buffer.lane);
+    return buffer.packed();
   }
 
   /// Any n pairs of any batch, lane by lane; the numbers of masked ones are not read.
