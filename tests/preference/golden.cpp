@@ -117,6 +117,18 @@ TEST_CASE("EXO on pairs: table at e = 1e-3, fixed point, authors' variant") {
   CHECK_NOTHROW(run<double>(attune::exo_pref{.label_smoothing = 1e-12}, ratios(1, 0)));
 }
 
+TEST_CASE("EXO at an infinite margin has its limits, not 0 x inf") {
+  const double inf = std::numeric_limits<double>::infinity();
+  for (double far : {inf, 1e31, 3e38}) {
+    const outcome wrong = run<double>(attune::exo_pref{.label_smoothing = 1e-3}, ratios(-far, 0)), right = run<float>(attune::exo_pref{}, ratios(far, 0));
+    CHECK(wrong.loss == Approx(-std::log(1e-3)));
+    CHECK(wrong.d_chosen == 0);
+    CHECK(right.loss == Approx(-std::log1p(-1e-3)).epsilon(1e-4));
+    CHECK(run<float>(attune::exo_pref_authors{}, ratios(-far, 0)).loss == Approx(10));
+  }
+  CHECK(std::isnan(run<float>(attune::exo_pref{}, ratios(std::nan(""), 0)).loss));
+}
+
 TEST_CASE("EXO and cDPO have the same minimiser") {
   for (double e : {1e-3, 0.05, 0.3}) {
     const double h = std::log((1 - e) / e);

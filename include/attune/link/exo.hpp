@@ -6,6 +6,13 @@
 
 namespace attune::link {
 
+namespace detail {
+
+/// A margin beyond +-1e30 as +-1e30, where the links below have reached their limits: so that 0 x inf is not formed at infinity. NaN stays.
+template <class S> ATTUNE_FN S finite_margin(S z) { return max(min(z, S(lane_of<S>(1e30))), S(lane_of<S>(-1e30))); }
+
+}  // namespace detail
+
 /// EXO link: reverse KL divergence between the policy's preference (s, 1 - s), s = sigmoid(z), and the smoothed label (1 - e, e).
 ///
 ///   phi(z)  = s(z) [log s(z) - log(1 - e)] + s(-z) [log s(-z) - log e]       z: margin [nat], any real;  e = label_smoothing
@@ -16,8 +23,9 @@ namespace attune::link {
 struct exo {
   double label_smoothing = 1e-3;
 
-  template <class S> ATTUNE_FN S value(S z) const {
+  template <class S> ATTUNE_FN S value(S margin) const {
     using R = lane_of<S>;
+    const S z = detail::finite_margin(margin);
     const S e = S(R(label_smoothing)), log_e = log(e), log_not_e = log1p(-e);
     // Near the minimum the two terms cancel. With d = z - z* the same value is -s(-z) d - log(1 + e (e^-d - 1)), which there is small
     // term by term.
@@ -27,8 +35,8 @@ struct exo {
     const S outer = sigmoid(z) * (log_sigmoid(z) - log_not_e) + sigmoid(-z) * (log_sigmoid(-z) - log_e);
     return select(abs(d) < S(1), central, outer);
   }
-  template <class S> ATTUNE_FN S slope(S z) const {
-    const S e = S(lane_of<S>(label_smoothing));
+  template <class S> ATTUNE_FN S slope(S margin) const {
+    const S z = detail::finite_margin(margin), e = S(lane_of<S>(label_smoothing));
     return sigmoid(z) * sigmoid(-z) * (z - (log1p(-e) - log(e)));
   }
 
@@ -47,8 +55,14 @@ struct exo {
 /// Limits   10 at -inf, 0 at +inf; minimum -log(1 + e^-10) = -4.5e-5 at z = 10.
 /// Source   the authors' repository, exact-optimization, at a8ab360 (its label_smooth option is parsed and never used).
 struct exo_authors {
-  template <class S> ATTUNE_FN S value(S z) const { return sigmoid(z) * log_sigmoid(z) + sigmoid(-z) * (log_sigmoid(-z) + S(10)); }
-  template <class S> ATTUNE_FN S slope(S z) const { return sigmoid(z) * sigmoid(-z) * (z - S(10)); }
+  template <class S> ATTUNE_FN S value(S margin) const {
+    const S z = detail::finite_margin(margin);
+    return sigmoid(z) * log_sigmoid(z) + sigmoid(-z) * (log_sigmoid(-z) + S(10));
+  }
+  template <class S> ATTUNE_FN S slope(S margin) const {
+    const S z = detail::finite_margin(margin);
+    return sigmoid(z) * sigmoid(-z) * (z - S(10));
+  }
 };
 
 }  // namespace attune::link
