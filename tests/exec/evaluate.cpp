@@ -218,6 +218,33 @@ TEST_CASE("batches of every size, empty ones too (P52)") {
   CHECK(evaluate(attune::dpo{}, pairs<float>{}).loss() == 0);
 }
 
+TEMPLATE_TEST_CASE("no objective makes a NaN of finite log-ratios, however large", "", float, double) {
+  using T = TestType;
+  const std::vector<T> logps = {T(0), T(-1e-30), T(-0.1), T(-40), T(-100), T(-800), T(-1e4), T(-1e20), T(-1e30)}, zero{0};
+  attune::for_each_unit([&](const auto& entry) {
+    using objective_type = typename std::remove_cvref_t<decltype(entry)>::unit;
+    if constexpr (attune::pair_objective<objective_type>) {
+      const std::int32_t length[] = {7};
+      for (T chosen : logps) {
+        for (T rejected : logps) {
+          for (bool swapped : {false, true}) {  // large log-ratios of either sign
+            const std::vector<T> c{chosen}, r{rejected};
+            std::vector<T> dc(1), dr(1);
+            const auto report = evaluate(objective_type{},
+                                         pairs<T>{.chosen = swapped ? zero : c, .rejected = swapped ? zero : r, .ref_chosen = swapped ? c : zero,
+                                                  .ref_rejected = swapped ? r : zero, .chosen_length = length, .rejected_length = length},
+                                         {.chosen = dc, .rejected = dr});
+            INFO(entry.name << " at " << chosen << ", " << rejected << (swapped ? " (reference)" : ""));
+            CHECK_FALSE(std::isnan(report.loss()));
+            CHECK_FALSE(std::isnan(dc[0]));
+            CHECK_FALSE(std::isnan(dr[0]));
+          }
+        }
+      }
+    }
+  });
+}
+
 TEST_CASE("strided tensors and 16-bit storage are read and written in place (P24)") {
   batch_of<float> b(33);
   std::vector<float> interleaved(33 * 2), gradients(33 * 2, 5.0f), reversed(b.rejected.rbegin(), b.rejected.rend());
