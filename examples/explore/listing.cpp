@@ -77,6 +77,10 @@ std::string parameters_text() {
 void list_json(std::ostream& out) {
   json list = json::array();
   attune::for_each_unit([&](const auto& entry) { list.push_back(entry_json(entry)); });
+  attune::for_each_operation([&](const attune::operation_entry& o) {
+    list.push_back({{"name", o.name}, {"family", "operation"}, {"kind", "operation"}, {"on", o.on}, {"formula", o.formula}, {"where", o.where},
+                    {"call", o.call}, {"source", o.source}, {"also", o.also}});
+  });
   out << list.dump(1) << '\n';
 }
 
@@ -89,6 +93,13 @@ void list_text(std::ostream& out) {
     if (*entry.where) out << "   where " << entry.where;
     if (*entry.also) out << "   also " << entry.also;
     out << "   [" << entry.source << "]\n";
+  });
+  out << "\non a whole batch, or on tokens (not for eval and check)\n";
+  attune::for_each_operation([&](const attune::operation_entry& o) {
+    out << "  " << std::left << std::setw(23) << o.name << std::setw(32) << o.on << o.formula;
+    if (*o.where) out << "   where " << o.where;
+    if (*o.also) out << "   also " << o.also;
+    out << "   by " << o.call << "   [" << o.source << "]\n";
   });
 }
 

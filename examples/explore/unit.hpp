@@ -36,6 +36,10 @@ void with_unit(std::string_view name, const std::vector<setting>& settings, Use&
     attune::validate(unit);
     use(entry, unit);
   });
+  attune::for_each_operation([&](const attune::operation_entry& o) {
+    if (name != o.name && !is_among(name, o.also)) return;
+    throw attune::error(std::string(o.name) + " acts on " + o.on + ", not on samples of log-probabilities; in C++: " + o.call);
+  });
   if (!found) throw attune::error("there is no unit " + std::string(name) + "; the catalogue has: " + known);
 }
 

@@ -8,6 +8,7 @@
 #include <attune/catalog/divergence.hpp>
 #include <attune/catalog/group.hpp>
 #include <attune/catalog/link.hpp>
+#include <attune/catalog/operation.hpp>
 #include <attune/catalog/pair.hpp>
 #include <attune/catalog/reward.hpp>
 #include <attune/catalog/score.hpp>

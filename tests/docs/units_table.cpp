@@ -73,4 +73,16 @@ int main(int argc, char** argv) {
     });
     if (names && rows) std::printf("\n");
   }
+  const char* separator = names ? "- **On a whole batch, or on tokens:** " : "\n## On a whole batch, or on tokens\n\n| operation | acts on | formula | call | also known as | source |\n|---|---|---|---|---|---|\n";
+  attune::for_each_operation([&](const attune::operation_entry& o) {
+    if (names) {
+      std::printf("%s`%s`", separator, o.name);
+      separator = ", ";
+      return;
+    }
+    const std::string where = *o.where ? std::string(", ") + o.where : "";
+    std::printf("%s| `%s` | %s | `%s`%s | `%s` | %s | %s |\n", separator, o.name, o.on, cell(o.formula).c_str(), cell(where).c_str(), o.call, o.also, o.source);
+    separator = "";
+  });
+  if (names) std::printf("\n");
 }

@@ -20,7 +20,7 @@ refuse() {
 }
 
 # list: every unit, as text and as JSON
-for name in dpo cdpo ipo ipo_mean simpo exo_pref exo_pref_authors f_dpo_forward_kl f_dpo_reverse_kl f_dpo_jensen_shannon log_barrier forward_kl orpo tdpo2 kto exo_rw bradley_terry alpha_t; do
+for name in dpo cdpo ipo ipo_mean simpo exo_pref exo_pref_authors f_dpo_forward_kl f_dpo_reverse_kl f_dpo_jensen_shannon log_barrier forward_kl orpo tdpo2 kto exo_rw bradley_terry alpha_t aot_paired ld_dpo wpo humanline; do
   "$explore" list | grep -q "^  $name " || fail "list lacks $name"
   "$explore" list --json | grep -q "\"name\": \"$name\"" || fail "list --json lacks $name"
 done
@@ -63,6 +63,7 @@ printf 'chosen,rejected,ref_chosen,ref_rejected,chosen_length,rejected_length\n-
 printf 'chosen,rejected\n-1,-2\n' > input.csv
 refuse 'pairs.ref_chosen is missing' "$explore" eval dpo
 refuse 'there is no unit dpoo; the catalogue has: ' "$explore" eval dpoo
+refuse 'ld_dpo acts on tokens of a pair, not on samples of log-probabilities; in C.*: ld_dpo_weights' "$explore" eval ld-dpo
 refuse 'there is no parameter gamma; expected one of: beta' "$explore" eval dpo --set gamma=1
 refuse 'parameter beta is 0; expected a value in (0, inf)' "$explore" eval dpo --set beta=0
 refuse 'expected parameter=number' "$explore" eval dpo --set beta
@@ -80,7 +81,9 @@ refuse 'line 2 has 1 cells; expected 2' "$explore" eval dpo
 refuse 'the input is empty' "$explore" eval dpo
 
 # check: every unit of the catalogue
-for name in $("$explore" list --json | sed -n 's/^  "name": "\(.*\)",$/\1/p'); do
+units=$("$explore" list --json | awk -F '"' '/^  "name"/ {name = $4} /^  "kind"/ && $4 != "operation" {print name}')
+[ "$(echo "$units" | wc -l)" -ge 139 ] || fail "list --json has too few units: $units"
+for name in $units; do
   "$explore" check "$name" | grep -q "^$name: passed: " || fail "check $name"
 done
 

@@ -236,7 +236,7 @@ def main():
     text = sys.stdin.read()
     print("catalogue sha256", hashlib.sha256(text.encode()).hexdigest())
     with multiprocessing.Pool() as pool:
-        for rows in pool.imap(rows_of, json.loads(text)):
+        for rows in pool.imap(rows_of, [unit for unit in json.loads(text) if unit["kind"] != "operation"]):
             print("\n".join(rows), flush=True)
 
 
