@@ -156,7 +156,7 @@ TEST_CASE("groups of equal size and the same groups as ragged ones, threads, mic
   CHECK(r.count == 301);
   attune::report sum;
   const batch_of<float>& k = c;
-  for (std::size_t first : {0, 400}) {
+  for (int first : {0, 400}) {
     const auto cut = [&](auto& x) { return attune::as_view(x.data() + first, first == 0 ? 400 : 804); };
     sum += evaluate(attune::plackett_luce_dpo{}, groups<float>{.logp = cut(k.logp), .ref_logp = cut(k.ref_logp), .reward = cut(k.reward), .size = 4},
                     {.logp = cut(c.d_logp)}, {.normalizer = r.weight});
