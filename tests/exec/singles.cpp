@@ -161,15 +161,15 @@ TEST_CASE("errors on singles name the member, what is not read is refused") {
 TEST_CASE("batch statistics are evaluated like objectives and merge over ranks: KTO's baseline, BCO's shift, a variance") {
   batch_of<double> b(40);
   attune::report mean, squares;
-  const auto half = [&](std::size_t begin) {
+  const auto half = [&](int begin) {
     const auto cut = [&](const auto& x) { return attune::as_view(x.data() + begin, 20); };
     return singles<double>{.logp = cut(b.logp), .ref_logp = cut(b.ref_logp)};
   };
-  for (std::size_t rank : {0, 20}) mean += evaluate(attune::quantity::log_ratio{}, half(rank));
+  for (int rank : {0, 20}) mean += evaluate(attune::quantity::log_ratio{}, half(rank));
   double sum = 0, variance = 0;
   for (std::size_t i = 0; i < 40; ++i) sum += b.logp[i] - b.ref_logp[i];
   CHECK(mean.loss() == Approx(sum / 40).epsilon(1e-14));
-  for (std::size_t rank : {0, 20}) squares += evaluate(attune::quantity::squared_deviation<attune::quantity::log_ratio>{.mean = mean.loss()}, half(rank));
+  for (int rank : {0, 20}) squares += evaluate(attune::quantity::squared_deviation<attune::quantity::log_ratio>{.mean = mean.loss()}, half(rank));
   for (std::size_t i = 0; i < 40; ++i) variance += std::pow(b.logp[i] - b.ref_logp[i] - sum / 40, 2) / 40;
   CHECK(squares.loss() == Approx(variance).epsilon(1e-13));
 }
