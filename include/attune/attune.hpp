@@ -61,6 +61,7 @@
 #include <attune/exec/evaluate.hpp>
 #include <attune/exec/group_loop.hpp>
 #include <attune/exec/implicit_reward.hpp>
+#include <attune/exec/instruction_set.hpp>
 #include <attune/exec/lanes.hpp>
 #include <attune/exec/policy.hpp>
 #include <attune/exec/report.hpp>

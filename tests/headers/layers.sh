@@ -2,7 +2,7 @@
 # layers.sh <include>: a folder includes only itself and the folders below it, as this table has them. Some headers are vocabulary that
 # lower layers may use: those of one sample, and of exec/ those that say how a batch is run and its memory is read.
 . "$(dirname "$0")/common.sh"
-running="exec/policy.hpp exec/lanes.hpp exec/convert_lanes.hpp"
+running="exec/policy.hpp exec/lanes.hpp exec/convert_lanes.hpp exec/instruction_set.hpp"
 samples="preference/completion.hpp preference/sample.hpp preference/pair.hpp preference/single.hpp preference/group.hpp"
 vocabulary="$samples $running"
 below() {

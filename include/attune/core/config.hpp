@@ -12,12 +12,33 @@
 #error "attune does not compile under -ffast-math, -Ofast or -ffinite-math-only: put the calls into a file of their own, built without"
 #endif
 
+// Functions of whole packs are always inlined: a call would pass 64-byte values through memory, and hide that softplus and sigmoid of
+// the same number share one exponential. In kernels (exec/instruction_set.hpp), what is not inlined is also compiled for lesser
+// instructions; so the functions of which objectives are made are always inlined, too.
+#define ATTUNE_PACK_FN __attribute__((always_inline)) inline
 #if defined(__CUDACC__)
 #define ATTUNE_FN __host__ __device__ inline
 #else
-#define ATTUNE_FN inline
+#define ATTUNE_FN ATTUNE_PACK_FN
 #endif
 
-// Functions of whole packs are always inlined: a call would pass 64-byte values through memory, and hide that softplus and sigmoid of
-// the same number share one exponential.
-#define ATTUNE_PACK_FN __attribute__((always_inline)) inline
+// In the operators of packs: a product and a sum may become one fused instruction where there is one. g++ does so by default, clang only
+// within one expression.
+#if defined(__clang__)
+#define ATTUNE_FUSE _Pragma("clang fp contract(fast)")
+#else
+#define ATTUNE_FUSE
+#endif
+
+// Before a loop over a few packs whose results shall stay in registers.
+#if defined(__clang__)
+#define ATTUNE_UNROLL _Pragma("unroll")
+#elif defined(__CUDACC__)
+#define ATTUNE_UNROLL
+#else
+#define ATTUNE_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+// The instructions that loops may use on machines that have them (exec/instruction_set.hpp).
+#define ATTUNE_TARGET_AVX2 "avx2,fma,f16c,bmi2"
+#define ATTUNE_TARGET_AVX512 "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2"

@@ -102,9 +102,7 @@ template <class T, int N> ATTUNE_FN dual<T, N> operator/(const dual<T, N>& x, co
   return chain(x, y, quotient, inverse, -quotient * inverse);
 }
 template <class T, int N, constant_for<T, N> R> ATTUNE_FN dual<T, N> operator/(const dual<T, N>& x, R c) {
-  dual<T, N> result(x.value / T(c));
-  for (int i = 0; i < N; ++i) result.grad[i] = x.grad[i] / T(c);
-  return result;
+  return chain(x, x.value / T(c), T(1) / T(c));
 }
 template <class T, int N, constant_for<T, N> R> ATTUNE_FN dual<T, N> operator/(R c, const dual<T, N>& x) {
   const T quotient = T(c) / x.value;

@@ -46,6 +46,10 @@ template <real T> ATTUNE_FN T abs(T x) { return std::fabs(x); }
 /// condition ? a : b, with both evaluated: the only form of choice in a formula that also runs on lanes.
 template <real T> ATTUNE_FN T select(bool condition, T a, T b) { return condition ? a : b; }
 
+/// a > b ? a : b and a < b ? a : b, which are b where either is NaN.
+template <real T> ATTUNE_FN T larger(T a, T b) { return a > b ? a : b; }
+template <real T> ATTUNE_FN T smaller(T a, T b) { return a < b ? a : b; }
+
 /// The larger and the smaller of two; NaN if either is NaN, so that a broken input is never hidden.
 template <real T> ATTUNE_FN T max(T a, T b) { return (a > b || a != a) ? a : b; }
 template <real T> ATTUNE_FN T min(T a, T b) { return (a < b || a != a) ? a : b; }

@@ -4,8 +4,8 @@
 #include <attune/core/pack.hpp>
 #include <attune/core/parameter.hpp>  // validate
 #include <attune/core/storage.hpp>
-#include <attune/exec/implicit_reward.hpp>
-#include <attune/preference/sample.hpp>
+#include <attune/exec/sample_loop.hpp>  // run_samples
+
 
 #include <cstring>
 #include <type_traits>
@@ -18,15 +18,15 @@ namespace attune {
 ///   any_objective<pair_kind, float> objective = name == "dpo" ? any_objective<pair_kind, float>(dpo{.beta = 0.1}) : simpo{};
 ///   evaluate(objective, batch, gradients);
 ///
-/// One indirect call for each pack of samples, and one instantiation of the loop for all objectives. No allocation: the objective, a small
-/// trivially copyable struct, is copied. Its parameters are validated when it is put in (attune::error).
+/// One indirect call for some hundred samples, at no loss of speed and with the same bits, and one instantiation of evaluate for all
+/// objectives. No allocation: the objective, a small trivially copyable struct, is copied. Its parameters are validated when it is put in (attune::error).
 template <class Kind, real T>
 class any_objective {
   template <class S>
   using sample = typename Kind::template sample<S>;
-  template <class S>
-  using jet = dual<S, policy_members<Kind>>;
-  using P = native_pack<T>;
+  using jet = dual<double, policy_members<Kind>>;
+  using samples = detail::sample_run<Kind, T>;
+  using sums = detail::report_sums<T>;
   static constexpr std::size_t room = 256;
 
  public:
@@ -39,29 +39,29 @@ class any_objective {
   }
 
   double operator()(const sample<double>& x) const { return functions_->on_number(memory_, x); }
-  jet<double> operator()(const sample<jet<double>>& x) const { return functions_->on_jet(memory_, x); }
-  P operator()(const sample<P>& x) const { return functions_->on_pack(memory_, x); }
-  jet<P> operator()(const sample<jet<P>>& x) const { return functions_->on_jets(memory_, x); }
-  P reward(const completion<P>& y) const { return functions_->reward(memory_, y); }
+  jet operator()(const sample<jet>& x) const { return functions_->on_jet(memory_, x); }
+  /// What evaluate calls for some hundred samples at a time.
+  void run(const samples& x, sums& total, bool with_gradients) const {
+    (with_gradients ? functions_->with_gradients : functions_->value_only)(memory_, &x, &total);
+  }
 
  private:
   struct functions {
     double (*on_number)(const void*, const sample<double>&);
-    jet<double> (*on_jet)(const void*, const sample<jet<double>>&);
-    P (*on_pack)(const void*, const sample<P>&);
-    jet<P> (*on_jets)(const void*, const sample<jet<P>>&);
-    P (*reward)(const void*, const completion<P>&);
+    jet (*on_jet)(const void*, const sample<jet>&);
+    void (*value_only)(const void*, const samples*, sums*);
+    void (*with_gradients)(const void*, const samples*, sums*);
   };
   template <class O, class S>
-  static auto call(const void* objective, const sample<S>& x) {
+  static S call(const void* objective, const sample<S>& x) {
     return S((*static_cast<const O*>(objective))(x));
   }
-  template <class O>
-  static P reward_of(const void* objective, const completion<P>& y) {
-    return detail::implicit_reward(*static_cast<const O*>(objective), y);
+  template <class O, bool WithGradients>
+  static void run_all(const void* objective, const samples* x, sums* total) {
+    detail::run_kernel<native_pack<T>, detail::run_samples<Kind, WithGradients>>(static_cast<const O*>(objective), x, total);
   }
   template <class O>
-  static constexpr functions table{&call<O, double>, &call<O, jet<double>>, &call<O, P>, &call<O, jet<P>>, &reward_of<O>};
+  static constexpr functions table{&call<O, double>, &call<O, jet>, &run_all<O, false>, &run_all<O, true>};
 
   const functions* functions_;
   alignas(16) unsigned char memory_[room];

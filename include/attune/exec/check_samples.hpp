@@ -32,9 +32,11 @@ template <class Kind, class O, class Batch>
 void check_members(const O& objective, const Batch& batch) {
   for_each_column(batch.columns(), [&](auto i, const auto& tensor) {
     const auto column = members<typename Batch::kind>()[i];
+    const bool given = !tensor.absent();
+    if (column.in_batch == (given ? presence::usual : presence::optional)) return;  // right, whether it is read or not
     bool read = false;
     if constexpr (i < member_count<Kind>) read = reads<Kind>(objective, members<Kind>()[i]);
-    check_presence(read, !tensor.absent(), column.in_batch, Kind::batch, column.name);
+    check_presence(read, given, column.in_batch, Kind::batch, column.name);
   });
 }
 
@@ -94,7 +96,9 @@ template <class Kind, class O, class Batch>
 double checked_weight(const O& objective, const Batch& batch) {
   constexpr auto table = members<Kind>();
   const std::int64_t size = std::get<0>(batch.columns()).extent(0);
-  const bool reads_length = reads<Kind>(objective, role::length), masked = !batch.mask.absent(), weighted = !batch.weight.absent();
+  bool has_length = false;
+  for_each_column(batch.columns(), [&](auto, const auto& x) { has_length |= std::same_as<std::remove_cvref_t<decltype(x)>, length_view> && !x.absent(); });
+  const bool reads_length = has_length && reads<Kind>(objective, role::length), masked = !batch.mask.absent(), weighted = !batch.weight.absent();
   if (!masked && !weighted && !reads_length) return static_cast<double>(size);
   double total = 0;
   for (std::int64_t n = 0; n < size; ++n) {

@@ -19,11 +19,9 @@ ATTUNE_FN To convert(From x) {
 /// As many consecutive elements as S has lanes, converted: a read or write where the type is the lane's own, else a loop of constant
 /// length, which compilers vectorise for most types. For bfloat16 they do not, so below its bits are moved by vector operations.
 template <class S, class T>
-S widen(const T* from) {
+ATTUNE_PACK_FN S widen(const T* from) {
   if constexpr (std::is_same_v<T, lane_of<S>>) {
-    S x;
-    std::memcpy(static_cast<void*>(&x), from, sizeof x);
-    return x;
+    return read_pack<S>(from);
   } else {
     lane_buffer<S> buffer(lane_of<S>(0));
     for (int k = 0; k < lanes<S>; ++k) buffer.lane[k] = convert<lane_of<S>>(from[k]);
@@ -31,9 +29,9 @@ S widen(const T* from) {
   }
 }
 template <class S, class T>
-void narrow(const S& x, T* to) {
+ATTUNE_PACK_FN void narrow(const S& x, T* to) {
   if constexpr (std::is_same_v<T, lane_of<S>>) {
-    std::memcpy(to, static_cast<const void*>(&x), sizeof x);
+    write_pack<S>(to, x);
   } else {
     const lane_buffer<S> buffer(x);
     for (int k = 0; k < lanes<S>; ++k) to[k] = convert<T>(buffer.lane[k]);
@@ -47,27 +45,26 @@ struct bfloat16_lanes {
 };
 template <class S>
   requires std::same_as<lane_of<S>, float>
-S widen(const bfloat16* from) {
+ATTUNE_PACK_FN S widen(const bfloat16* from) {
   using lane = bfloat16_lanes<lanes<S>>;
   typename lane::bits bits;
-  std::memcpy(&bits, from, sizeof bits);
-  return {std::bit_cast<typename S::vector>(__builtin_convertvector(bits, typename lane::words) << 16)};
+  read_vector(from, bits);
+  return {__builtin_bit_cast(typename S::vector, __builtin_convertvector(bits, typename lane::words) << 16)};
 }
 template <int N>
-void narrow(const pack<float, N>& x, bfloat16* to) {  // the formula of bfloat16(float)
+ATTUNE_PACK_FN void narrow(const pack<float, N>& x, bfloat16* to) {  // the formula of bfloat16(float)
   using lane = bfloat16_lanes<N>;
   using words = typename lane::words;
-  const words word = std::bit_cast<words>(x.v), high = word >> 16, nan = std::bit_cast<words>((x != x).v);
+  const words word = __builtin_bit_cast(words, x.v), high = word >> 16, nan = __builtin_bit_cast(words, (x != x).v);
   const words rounded = (word + 0x7fffu + (high & 1u)) >> 16;
-  const auto bits = __builtin_convertvector((nan & (high | 0x40u)) | (~nan & rounded), typename lane::bits);
-  std::memcpy(static_cast<void*>(to), &bits, sizeof bits);
+  write_vector(to, __builtin_convertvector((nan & (high | 0x40u)) | (~nan & rounded), typename lane::bits));
 }
 #endif
 
 /// Lanes i, i + 1, ... of a tensor. Dense: consecutive in memory, and a whole pack (n is not looked at). Else n elements of any stride,
 /// and 0 in the other lanes.
 template <bool Dense, class S, class T>
-S read_lanes(const view<const T>& x, std::int64_t i, int n) {
+ATTUNE_PACK_FN S read_lanes(const view<const T>& x, std::int64_t i, int n) {
   if constexpr (Dense) {
     return widen<S>(x.data() + i);
   } else {
@@ -77,7 +74,7 @@ S read_lanes(const view<const T>& x, std::int64_t i, int n) {
   }
 }
 template <bool Dense, class T, class S>
-void write_lanes(const view<T>& x, std::int64_t i, int n, const S& value) {
+ATTUNE_PACK_FN void write_lanes(const view<T>& x, std::int64_t i, int n, const S& value) {
   if constexpr (Dense) {
     narrow(value, x.data() + i);
   } else {

@@ -44,9 +44,9 @@ template <class Kind, class Pack, class T, execution_policy Policy, class O, cla
 report evaluate_samples(Policy policy, const O& objective, const Batch& batch, const Gradients& gradients, const options& o) {
   const double weight = check_samples<Kind>(objective, batch, gradients);
   const double normalizer = checked_normalizer(o, weight);
-  const sample_loop<Kind, Pack, T, Batch, O> loop(objective, batch, gradients, normalizer > 0 ? 1 / normalizer : 0);
-  const partition cut(std::get<0>(batch.columns()).extent(0), 64);
-  return sum_over_chunks(policy, cut, [&](chunk_range range) { return loop.run(loop, range); });
+  const double scale = normalizer > 0 ? 1 / normalizer : 0;
+  const partition cut(std::get<0>(batch.columns()).extent(0), 4096);
+  return sum_over_chunks(policy, cut, [&](chunk_range range) { return evaluate_chunk<Kind, Pack, T>(objective, batch, gradients, scale, range); });
 }
 
 }  // namespace detail

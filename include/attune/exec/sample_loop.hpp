@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: MIT
-// The inner loop of evaluate: packs of samples through an objective.
+// The inner loop of evaluate: samples through an objective.
+//
+// A batch is looked at in runs of `run_length` samples. A run is an array for every member: the tensor itself where it is packed and of the
+// arithmetic type, else a copy. So the kernel, which is compiled anew for every objective and instruction set, knows neither strides nor
+// masks nor element types, and any layout of the same numbers gives the same bits.
 #pragma once
 
 #include <attune/core/dual.hpp>
 #include <attune/core/length_view.hpp>
+#include <attune/exec/check_samples.hpp>  // for_each_column
 #include <attune/exec/implicit_reward.hpp>
+#include <attune/exec/instruction_set.hpp>  // run_kernel
 #include <attune/exec/lanes.hpp>
 #include <attune/exec/policy.hpp>  // chunk_range
 #include <attune/exec/report.hpp>
@@ -13,119 +19,40 @@
 
 namespace attune::detail {
 
-/// A [B]-sized tensor of the batch as packs: numbers of the storage type, ...
-template <class P, storage T>
-column<P, const T> sample_column(const view<const T>& x) {
-  return {x, lane_of<P>(0)};
-}
-/// ... lengths (absent: 1), ...
-template <class P>
-class length_column {
-  using R = lane_of<P>;
+inline constexpr int run_length = 256, run_quantum = 64;
 
- public:
-  explicit length_column(const length_view& lengths) : lengths_(lengths) {}
-  ATTUNE_PACK_FN P whole(std::int64_t i) const {
-    if (lengths_.absent()) return P(R(1));
-    lane_buffer<P> buffer(R(1));
-    lengths_.read<lanes<P>>(i, buffer.lane);
-    return buffer.packed();
-  }
-  P some(std::int64_t i, int n, const bool* active) const {
-    lane_buffer<P> buffer(R(1));
-    for (int k = 0; k < n; ++k) {
-      if (active[k] && !lengths_.absent()) buffer.lane[k] = static_cast<R>(lengths_(i + k));
-    }
-    return buffer.packed();
-  }
-
- private:
-  length_view lengths_;
+/// Samples i, i + 1, ... as the kernel reads and writes them; `size` is a multiple of 64, the last ones may be padding of weight 0.
+template <class Kind, class R>
+struct sample_run {
+  std::array<const R*, member_count<Kind>> members;
+  const R* weight;
+  std::array<R*, std::size_t(policy_members<Kind>)> gradients;  ///< null: not wanted
+  R gradient_scale;
+  int size;
 };
-template <class P>
-length_column<P> sample_column(const length_view& x) {
-  return length_column<P>(x);
-}
-/// ... and labels, bytes that become +1 and -1 (absent: +1).
-template <class P>
-class label_column {
-  using R = lane_of<P>;
 
- public:
-  explicit label_column(const view<const std::uint8_t>& labels) : labels_(labels) {}
-  ATTUNE_PACK_FN P whole(std::int64_t i) const {
-    if (labels_.absent()) return P(R(1));
-    lane_buffer<P> buffer(R(1));
-    for (int k = 0; k < lanes<P>; ++k) buffer.lane[k] = labels_(i + k) != 0 ? R(1) : R(-1);
-    return buffer.packed();
-  }
-  P some(std::int64_t i, int n, const bool* active) const {
-    lane_buffer<P> buffer(R(1));
-    for (int k = 0; k < n; ++k) {
-      if (active[k] && !labels_.absent() && labels_(i + k) == 0) buffer.lane[k] = R(-1);
-    }
-    return buffer.packed();
-  }
-
- private:
-  view<const std::uint8_t> labels_;
-};
-template <class P>
-label_column<P> sample_column(const view<const std::uint8_t>& x) {
-  return label_column<P>(x);
-}
-
-/// The completions that the metrics of a sample speak of.
-template <class S> const completion<S>& chosen_of(const pair<S>& x) { return x.chosen; }
-template <class S> const completion<S>& rejected_of(const pair<S>& x) { return x.rejected; }
-template <class S> const completion<S>& chosen_of(const single<S>& x) { return x.y; }
-template <class S> const completion<S>& rejected_of(const single<S>& x) { return x.y; }
-
-/// The sums behind a report, over the samples of one chunk.
-template <class P>
+/// Sums over samples, in double, one for each lane of a pack. Over 64 samples a kernel adds in their own arithmetic, then here: a third of the
+/// time, and no more error than the rounding of a single number.
+template <class R>
 struct report_sums {
-  wide_sum<P> loss, weight, accuracy, reward_chosen, reward_rejected, logp_chosen, logp_rejected;
-  P count{0.0}, non_finite{0.0};  // small whole numbers: exact
-  wide_sum<P> weight_chosen;      // of singles: of the desirable ones
+  enum metric { loss, accuracy, reward_chosen, reward_rejected, logp_chosen, logp_rejected, weight_chosen, weight_rejected, non_finite, metrics };
+  static constexpr int max_lanes = 64 / int(sizeof(R));
+  double lane[metrics][max_lanes] = {};
 
-  /// Pairs: both completions weigh as much as the pair.
-  ATTUNE_PACK_FN void add(const P& w, const P& sample_loss, const pair<P>&, const completion<P>& chosen, const completion<P>& rejected,
-                          const P& chosen_reward, const P& rejected_reward) {
-    using R = lane_of<P>;
-    const wide<P> weights(w);
-    loss.add(weights, wide<P>(sample_loss));
-    weight.add(weights, wide<P>(P(R(1))));
-    accuracy.add(weights, wide<P>(select(chosen_reward > rejected_reward, P(R(1)), P(R(0)))));
-    reward_chosen.add(weights, wide<P>(chosen_reward));
-    reward_rejected.add(weights, wide<P>(rejected_reward));
-    logp_chosen.add(weights, wide<P>(chosen.logp));
-    logp_rejected.add(weights, wide<P>(rejected.logp));
+  double total(metric m) const {
+    double sum = 0;
+    for (double x : lane[m]) sum += x;
+    return sum;
   }
-  /// Singles: a completion is a chosen one if it is desirable, else a rejected one; it is judged right if the reward has the label's sign.
-  ATTUNE_PACK_FN void add(const P& w, const P& sample_loss, const single<P>& x, const completion<P>& y, const completion<P>&,
-                          const P& reward, const P&) {
-    using R = lane_of<P>;
-    const P zero(R(0)), one(R(1));
-    const wide<P> weights(w), desirable(select(x.label > zero, w, zero)), undesirable(select(x.label > zero, zero, w));
-    loss.add(weights, wide<P>(sample_loss));
-    weight.add(weights, wide<P>(one));
-    weight_chosen.add(desirable, wide<P>(one));
-    accuracy.add(weights, wide<P>(select(x.label * reward > zero, one, zero)));
-    reward_chosen.add(desirable, wide<P>(reward));
-    reward_rejected.add(undesirable, wide<P>(reward));
-    logp_chosen.add(desirable, wide<P>(y.logp));
-    logp_rejected.add(undesirable, wide<P>(y.logp));
-  }
-
-  report finish(bool paired) const {
+  report finish(double weight, std::int64_t count, bool paired) const {
     report r;
-    r.loss_sum = loss.total();
-    r.weight = weight.total();
-    r.weight_chosen = paired ? r.weight : weight_chosen.total();
-    r.weight_rejected = paired ? r.weight : r.weight - r.weight_chosen;
-    r.count = lane_total(count);
-    r.non_finite = lane_total(non_finite);
-    const auto mean = [](const wide_sum<P>& sum, double over) { return over > 0 ? sum.total() * (1 / over) : 0; };
+    r.loss_sum = total(loss);
+    r.weight = weight;
+    r.weight_chosen = paired ? weight : total(weight_chosen);
+    r.weight_rejected = paired ? weight : total(weight_rejected);
+    r.count = count;
+    r.non_finite = static_cast<std::int64_t>(total(non_finite));
+    const auto mean = [&](metric m, double over) { return over > 0 ? total(m) * (1 / over) : 0; };
     r.accuracy = mean(accuracy, r.weight);
     r.reward_chosen = mean(reward_chosen, r.weight_chosen);
     r.reward_rejected = mean(reward_rejected, r.weight_rejected);
@@ -134,103 +61,233 @@ struct report_sums {
     r.logp_rejected = mean(logp_rejected, r.weight_rejected);
     return r;
   }
-  static std::int64_t lane_total(const P& x) {
-    std::int64_t n = 0;
-    for (lane_of<P> lane : lane_buffer<P>(x).lane) n += static_cast<std::int64_t>(lane);
-    return n;
+};
+
+/// What 64 samples contribute to the metrics.
+template <class P>
+struct metric_packs {
+  using sums = report_sums<lane_of<P>>;
+  P of[sums::metrics];
+
+  ATTUNE_PACK_FN metric_packs() {
+    ATTUNE_UNROLL
+    for (int m = 0; m < sums::metrics; ++m) of[m] = P(0.0f);
+  }
+  ATTUNE_PACK_FN void add(typename sums::metric m, const P& x) { of[m] = of[m] + x; }
+
+  /// Pairs: both completions weigh as much as the pair. A tie is not accurate.
+  template <class Objective>
+  ATTUNE_PACK_FN void judge(const Objective& objective, const P& w, const pair<P>& x) {
+    const P chosen = implicit_reward(objective, x.chosen), rejected = implicit_reward(objective, x.rejected);
+    add(sums::accuracy, select(chosen > rejected, w, P(0.0f)));
+    add(sums::reward_chosen, w * chosen);
+    add(sums::reward_rejected, w * rejected);
+    add(sums::logp_chosen, w * x.chosen.logp);
+    add(sums::logp_rejected, w * x.rejected.logp);
+  }
+  /// Singles: a completion is a chosen one if it is desirable, else a rejected one; it is judged right if the reward has the label's sign.
+  template <class Objective>
+  ATTUNE_PACK_FN void judge(const Objective& objective, const P& w, const single<P>& x) {
+    const P zero(0.0f), reward = implicit_reward(objective, x.y);
+    const P desirable = select(x.label > zero, w, zero), undesirable = select(x.label > zero, zero, w);
+    add(sums::accuracy, select(x.label * reward > zero, w, zero));
+    add(sums::weight_chosen, desirable);
+    add(sums::weight_rejected, undesirable);
+    add(sums::reward_chosen, desirable * reward);
+    add(sums::reward_rejected, undesirable * reward);
+    add(sums::logp_chosen, desirable * x.y.logp);
+    add(sums::logp_rejected, undesirable * x.y.logp);
+  }
+  ATTUNE_PACK_FN void add_to(sums& total) const {
+    ATTUNE_UNROLL
+    for (int m = 0; m < sums::metrics; ++m) {
+      const lane_buffer<P> x(of[m]);
+      for (int k = 0; k < lanes<P>; ++k) total.lane[m][k] += static_cast<double>(x.lane[k]);
+    }
   }
 };
 
-/// The first members of a batch as columns of packs; of the gradients likewise.
-template <class P, class Tensors, std::size_t... Index>
-auto columns_of(const Tensors& tensors, std::index_sequence<Index...>) {
-  return std::tuple{sample_column<P>(std::get<Index>(tensors))...};
-}
-template <class P, class T, class Tensors, std::size_t... Index>
-auto gradient_columns(const Tensors& tensors, std::index_sequence<Index...>) {
-  return std::array{column<P, T>(std::get<Index>(tensors), lane_of<P>(0))...};
-}
-
-/// The loop over the samples of a chunk: gathers a pack of samples, runs the objective on it (on duals of packs where gradients are
-/// wanted), stores the gradients and adds to the sums.
-template <class Kind, class P, class T, class Batch, class O>
-class sample_loop {
-  using R = lane_of<P>;
-  using sample = typename Kind::template sample<P>;
-  static constexpr int width = lanes<P>, variables = policy_members<Kind>;
-  using member_indices = std::make_index_sequence<member_count<Kind>>;
-  using gradient_indices = std::make_index_sequence<std::size_t(variables)>;
-
- public:
-  template <class Gradients>
-  sample_loop(const O& objective, const Batch& batch, const Gradients& gradients, double gradient_scale)
-      : objective_(objective), columns_(columns_of<P>(batch.columns(), member_indices{})), weight_(batch.weight, R(1)), mask_(batch.mask),
-        gradients_(gradient_columns<P, T>(gradients.columns(), gradient_indices{})), scale_(R(gradient_scale)) {}
-
-  static report run(const sample_loop self, chunk_range range) {
-    report_sums<P> sums;
-    std::int64_t i = range.begin;
-    if (!self.weight_.given() && self.mask_.absent()) {
-      for (; i + width <= range.end; i += width) self.step(self.read_whole(i), P(R(1)), i, width, sums);
+/// The objective on a run: on duals of packs where gradients are wanted, else on packs.
+template <class Kind, bool WithGradients>
+struct run_samples {
+  template <class P, class O, class R>
+  ATTUNE_PACK_FN static void run(const O* given_objective, const sample_run<Kind, R>* given_samples, report_sums<R>* total) {
+    const O objective = *given_objective;  // copies: stores of gradients cannot change them, so they stay in registers
+    const sample_run<Kind, R> samples = *given_samples;
+    for (int first = 0; first < samples.size; first += run_quantum) {
+      metric_packs<P> metrics;
+      for (int i = first; i < first + run_quantum; i += lanes<P>) step(objective, samples, i, metrics);
+      metrics.add_to(*total);
     }
-    for (; i < range.end; i += width) self.step_some(i, static_cast<int>(range.end - i < width ? range.end - i : width), sums);
-    return sums.finish(std::is_base_of_v<pair<P>, sample>);
   }
 
  private:
-  /// A whole pack of a batch without mask and weights.
-  ATTUNE_PACK_FN sample read_whole(std::int64_t i) const {
-    sample x;
-    for_each_member<Kind>([&](auto m, auto) { std::get<m>(Kind::members).of(x) = std::get<m>(columns_).whole(i); });
-    return x;
-  }
-  /// Any n samples of any batch, lane by lane. Those that are padding, masked or of weight 0 are a harmless sample of weight 0, and their
-  /// numbers are not read.
-  void step_some(std::int64_t i, int n, report_sums<P>& sums) const {
-    bool active[width];
-    for (int k = 0; k < width; ++k) active[k] = k < n && (mask_.absent() || mask_(i + k) != 0);
-    lane_buffer<P> weight = lane_buffer<P>(weight_.some(i, n, active));
-    for (int k = 0; k < width; ++k) {
-      if (!active[k]) weight.lane[k] = R(0);
-      active[k] = weight.lane[k] > R(0);
-    }
-    sample x;
-    for_each_member<Kind>([&](auto m, auto) { std::get<m>(Kind::members).of(x) = std::get<m>(columns_).some(i, n, active); });
-    step(x, weight.packed(), i, n, sums);
-  }
-
-  ATTUNE_PACK_FN void step(const sample& x, const P& weight, std::int64_t i, int n, report_sums<P>& sums) const {
-    const P zero(R(0)), one(R(1));
-    const auto active = weight > zero;
-    P loss, largest;  // largest: the magnitude that tells whether anything is NaN or infinite
-    if (!gradients_[0].given()) {
-      loss = objective_(x);
-      largest = abs(loss);
-    } else {
-      const dual<P, variables> d = objective_(differentiable<Kind, P>(x));
-      const P scaled = weight * P(scale_);
+  template <class P, class O, class R>
+  ATTUNE_PACK_FN static void step(const O& objective, const sample_run<Kind, R>& samples, int i, metric_packs<P>& metrics) {
+    using sums = report_sums<R>;
+    constexpr int variables = policy_members<Kind>;
+    const P weight = read_pack<P>(samples.weight + i), zero(0.0f);
+    typename Kind::template sample<P> x;
+    for_each_member<Kind>([&](auto m, auto) __attribute__((always_inline)) {
+      std::get<m>(Kind::members).of(x) = read_pack<P>(samples.members[m] + i);
+    });
+    P loss, probe;  // probe: 0 where everything is finite, else NaN
+    if constexpr (WithGradients) {
+      const dual<P, variables> d = objective(differentiable<Kind, P>(x));
+      const P scaled = weight * P(samples.gradient_scale);
       loss = d.value;
-      largest = abs(loss);
-      for_each_member<Kind>([&](auto m, auto k) {
+      probe = loss * zero;
+      for_each_member<Kind>([&](auto m, auto k) __attribute__((always_inline)) {
         if constexpr (std::get<m>(Kind::members).is == role::policy) {
-          const P gradient = select(active, scaled * d.grad[k], zero);
-          largest = max(largest, abs(gradient));
-          if (std::get<m>(Kind::members).in_batch == presence::usual || gradients_[k].given()) gradients_[k].put(i, n, gradient);
+          const P gradient = scaled * d.grad[k];
+          probe = probe + gradient * zero;
+          if (std::get<m>(Kind::members).in_batch == presence::usual || samples.gradients[k]) write_pack<P>(samples.gradients[k] + i, gradient);
         }
       });
+    } else {
+      loss = objective(x);
+      probe = loss * zero;
     }
-    const P active_one = select(active, one, zero);
-    sums.count = sums.count + active_one;
-    sums.non_finite = sums.non_finite + select(largest <= P(std::numeric_limits<R>::max()), zero, active_one);
-    sums.add(weight, select(active, loss, zero), x, chosen_of(x), rejected_of(x), implicit_reward(objective_, chosen_of(x)), implicit_reward(objective_, rejected_of(x)));
+    metrics.add(sums::loss, weight * loss);
+    metrics.add(sums::non_finite, select(probe == zero, zero, P(1.0f)));
+    metrics.judge(objective, weight, x);
+  }
+};
+
+/// n elements of a column of the batch, converted: numbers, lengths (absent: 1), labels as +1 and -1 (absent: +1).
+template <class R, storage T>
+void copy_column(const view<const T>& x, std::int64_t i, int n, R* to) {
+  for (int k = 0; k < n; ++k) to[k] = static_cast<R>(x(i + k));
+}
+template <class R>
+void copy_column(const length_view& x, std::int64_t i, int n, R* to) {
+  int k = 0;
+  for (; k + 16 <= n; k += 16) x.template read<16>(i + k, to + k);
+  for (; k < n; ++k) to[k] = static_cast<R>(x(i + k));
+}
+template <class R>
+void copy_column(const view<const std::uint8_t>& labels, std::int64_t i, int n, R* to) {
+  for (int k = 0; k < n; ++k) to[k] = labels(i + k) != 0 ? R(1) : R(-1);
+}
+template <class R, class X>
+constexpr R absent_value(const X&) {
+  return std::same_as<X, length_view> || std::same_as<X, view<const std::uint8_t>> ? R(1) : R(0);
+}
+
+/// Makes runs of a batch and puts their gradients where they belong.
+template <class Kind, class T, class Batch, class Gradients>
+class run_reader {
+  using R = arithmetic<T>;
+  static constexpr int columns = int(member_count<Kind>), variables = policy_members<Kind>;
+
+ public:
+  run_reader(const Batch& batch, const Gradients& gradients, double gradient_scale, chunk_range range)
+      : batch_(batch), gradients_(gradients), plain_(batch.weight.absent() && batch.mask.absent()) {
+    run_.gradient_scale = static_cast<R>(gradient_scale);
+    const std::int64_t samples = range.end - range.begin;
+    const int used = samples < run_length ? (static_cast<int>(samples) + run_quantum - 1) / run_quantum * run_quantum : run_length;
+    for (int k = 0; k < used; ++k) weight_[k] = R(1);
+    for_each_column(batch.columns(), [&](auto m, const auto& x) {
+      if constexpr (m < columns) {
+        for (int k = 0; x.absent() && k < used; ++k) members_[m][k] = absent_value<R>(x);
+      }
+    });
   }
 
-  O objective_;
-  decltype(columns_of<P>(std::declval<const Batch&>().columns(), member_indices{})) columns_;
-  column<P, const T> weight_;
-  view<const std::uint8_t> mask_;
-  std::array<column<P, T>, std::size_t(variables)> gradients_;
-  R scale_;
+  double weight() const { return weight_sum_; }
+  std::int64_t count() const { return count_; }
+
+  /// Samples i .. i + n - 1, n <= run_length.
+  const sample_run<Kind, R>& read(std::int64_t i, int n) {
+    run_.size = (n + run_quantum - 1) / run_quantum * run_quantum;
+    read_weights(i, n);
+    for_each_column(batch_.columns(), [&](auto m, const auto& x) {
+      if constexpr (m < columns) run_.members[m] = in_place(x, n) ? static_cast<const R*>(direct(x, i)) : copied<m>(x, i, n);
+    });
+    for_each_column(gradients_.columns(), [&](auto k, const auto& x) {
+      if constexpr (k < variables) run_.gradients[k] = x.absent() ? nullptr : is_packed(x, n) ? static_cast<R*>(direct(x, i)) : derivatives_[k];
+    });
+    return run_;
+  }
+  /// The gradients that the kernel did not write where they belong.
+  void write(std::int64_t i, int n) const {
+    for_each_column(gradients_.columns(), [&](auto k, const auto& x) {
+      if constexpr (k < variables) {
+        for (int j = 0; !x.absent() && !is_packed(x, n) && j < n; ++j) x(i + j) = static_cast<T>(derivatives_[k][j]);
+      }
+    });
+  }
+
+ private:
+  void read_weights(std::int64_t i, int n) {
+    run_.weight = weight_;
+    count_ += plain_ ? n : 0;
+    weight_sum_ += plain_ ? n : 0;
+    for (int k = 0; !plain_ && k < n; ++k) {
+      const bool masked = !batch_.mask.absent() && batch_.mask(i + k) == 0;
+      const R weight = masked ? R(0) : batch_.weight.absent() ? R(1) : static_cast<R>(batch_.weight(i + k));
+      weight_[k] = weight;
+      count_ += weight > 0;
+      weight_sum_ += static_cast<double>(weight);
+    }
+    for (int k = n; k < run_.size; ++k) weight_[k] = R(0);
+  }
+  template <class X>
+  static constexpr bool has_type = std::same_as<std::remove_cvref_t<X>, view<const R>> || std::same_as<std::remove_cvref_t<X>, view<R>>;
+  template <class X>
+  static bool is_packed(const X& x, int n) {
+    if constexpr (has_type<X>) return x.stride(0) == 1 && n % run_quantum == 0;
+    else return false;
+  }
+  template <class X>
+  bool in_place(const X& x, int n) const {
+    return plain_ && !x.absent() && is_packed(x, n);
+  }
+  template <class X>
+  static auto direct(const X& x, std::int64_t i) {
+    if constexpr (has_type<X>) return x.data() + i;
+    else return nullptr;
+  }
+  /// Where the weight is 0, whatever is there (garbage in padding, NaN) is replaced by a value at which every objective is defined.
+  template <std::size_t M, class X>
+  const R* copied(const X& x, std::int64_t i, int n) {
+    constexpr R typical = static_cast<R>(members<Kind>()[M].typical);
+    R* to = members_[M];
+    if (!x.absent()) copy_column(x, i, n, to);
+    for (int k = 0; !plain_ && k < n; ++k) to[k] = weight_[k] > 0 ? to[k] : x.absent() ? to[k] : typical;
+    for (int k = n; !x.absent() && k < run_.size; ++k) to[k] = typical;
+    return to;
+  }
+
+  const Batch& batch_;
+  const Gradients& gradients_;
+  bool plain_;
+  double weight_sum_ = 0;
+  std::int64_t count_ = 0;
+  sample_run<Kind, R> run_;
+  alignas(64) R weight_[run_length];
+  alignas(64) R members_[columns][run_length];
+  alignas(64) R derivatives_[variables][run_length];
 };
+
+/// The report of a chunk of the batch.
+template <class Kind, class P, class T, class O, class Batch, class Gradients>
+report evaluate_chunk(const O& objective, const Batch& batch, const Gradients& gradients, double gradient_scale, chunk_range range) {
+  using R = lane_of<P>;
+  const auto kernel = [&](auto with_gradients, const sample_run<Kind, R>& samples, report_sums<R>& sums) {
+    if constexpr (requires { objective.run(samples, sums, true); }) objective.run(samples, sums, with_gradients);  // any_objective
+    else run_kernel<P, run_samples<Kind, with_gradients>>(&objective, &samples, &sums);
+  };
+  const bool with_gradients = !std::get<0>(gradients.columns()).absent();
+  run_reader<Kind, T, Batch, Gradients> reader(batch, gradients, gradient_scale, range);
+  report_sums<R> sums;
+  for (std::int64_t i = range.begin; i < range.end; i += run_length) {
+    const int n = static_cast<int>(range.end - i < run_length ? range.end - i : run_length);
+    const sample_run<Kind, R>& samples = reader.read(i, n);
+    with_gradients ? kernel(std::true_type{}, samples, sums) : kernel(std::false_type{}, samples, sums);
+    if (with_gradients) reader.write(i, n);
+  }
+  return sums.finish(reader.weight(), reader.count(), std::is_base_of_v<pair<P>, typename Kind::template sample<P>>);
+}
 
 }  // namespace attune::detail

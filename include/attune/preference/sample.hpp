@@ -97,7 +97,7 @@ inline constexpr bool stops_gradient = requires { requires O::stops_gradient; };
 template <class Kind>
 typename Kind::template sample<double> typical_sample() {
   typename Kind::template sample<double> x;
-  for (const member_of<Kind>& m : members<Kind>()) m.of(x) = m.typical;
+  for_each_member<Kind>([&](auto m, auto) { std::get<m>(Kind::members).of(x) = std::get<m>(Kind::members).typical; });
   return x;
 }
 

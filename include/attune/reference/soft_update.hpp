@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <attune/exec/instruction_set.hpp>
 #include <attune/reference/update.hpp>
 
 namespace attune {
@@ -15,9 +16,9 @@ ATTUNE_FN bool same_bits(T a, T b) {
 }
 #if !defined(__CUDACC__)
 template <class T, int N>
-pack_mask<T, N> same_bits(pack<T, N> a, pack<T, N> b) {
+ATTUNE_PACK_FN pack_mask<T, N> same_bits(const pack<T, N>& a, const pack<T, N>& b) {
   using bits = typename pack<T, N>::integers;
-  return {std::bit_cast<bits>(a.v) == std::bit_cast<bits>(b.v)};
+  return pack<T, N>::compare::template equal<pack_mask<T, N>>(__builtin_bit_cast(bits, a.v), __builtin_bit_cast(bits, b.v));
 }
 #endif
 
@@ -36,9 +37,8 @@ ATTUNE_FN S soft_step(S reference, S policy, lane_of<S> policy_weight) {
 
 namespace detail {
 
-template <class T, class P, class Companion>
+template <class S, class T, class P, class Companion>
 class soft_loop {
-  using S = native_pack<arithmetic<T>>;
   using R = lane_of<S>;
   static constexpr int width = lanes<S>;
 
@@ -46,8 +46,7 @@ class soft_loop {
   soft_loop(view<T> reference, view<const P> policy, double policy_weight, Companion companion)
       : reference_(reference), policy_(policy), weight_(static_cast<R>(policy_weight)), companion_(companion) {}
 
-  // Out of line: g++ 12, which otherwise sees the size of a short tensor but not the bounds of the loop, would warn of reads beyond it.
-  __attribute__((noinline)) update_report operator()(chunk_range range) const {
+  ATTUNE_PACK_FN update_report operator()(chunk_range range) const {
     update_report result;
     const bool is_dense = dense();
     for (std::int64_t tile = range.begin; tile < range.end; tile += tile_size) {
@@ -68,7 +67,7 @@ class soft_loop {
 
   // Lanes beyond n hold 0 on both sides, so they count as neither stalled nor non-finite.
   template <bool Dense>
-  void step(std::int64_t i, int n, S& stalled, S& non_finite) const {
+  ATTUNE_PACK_FN void step(std::int64_t i, int n, S& stalled, S& non_finite) const {
     const S target = read_lanes<Dense, S>(policy_, i, n), before = average<Dense>(i, n);
     const S after = soft_step(before, target, weight_), stored = write<Dense>(i, n, before, after);
     const auto unmoved = (after == before) | (stored == before);
@@ -78,7 +77,7 @@ class soft_loop {
 
   // reference, or reference + residual, which keeps the sign of a zero reference.
   template <bool Dense>
-  S average(std::int64_t i, int n) const {
+  ATTUNE_PACK_FN S average(std::int64_t i, int n) const {
     const S head = read_lanes<Dense, S>(read_only(reference_), i, n);
     if constexpr (is_compensation<Companion>) {
       const S tail = read_lanes<Dense, S>(read_only(companion_.residual), i, n);
@@ -90,7 +89,7 @@ class soft_loop {
 
   // Writes the reference and its companion; returns the average that they then hold.
   template <bool Dense>
-  S write(std::int64_t i, int n, S before, S after) const {
+  ATTUNE_PACK_FN S write(std::int64_t i, int n, S before, S after) const {
     if constexpr (is_rounded_copy<Companion>) write_lanes<Dense>(companion_.storage, i, n, after);
     if constexpr (half_storage<T>) {
       return write_half<Dense>(i, n, before, after);
@@ -102,7 +101,7 @@ class soft_loop {
 
   // The residual is what rounding to 16 bits loses: after - high is exact (Dekker). It is 0 where the reference is infinite.
   template <bool Dense>
-  S write_half(std::int64_t i, int n, S before, S after) const {
+  ATTUNE_PACK_FN S write_half(std::int64_t i, int n, S before, S after) const {
     if (has_nan(after)) {
       write_with_nan(i, n, before, after);
     } else {
@@ -119,7 +118,7 @@ class soft_loop {
   }
 
   // Conversion to 16 bits quietens a signalling NaN; one that stays, or is copied from a policy of the same type, keeps its bits.
-  void write_with_nan(std::int64_t i, int n, S before, S after) const {
+  [[gnu::noinline]] void write_with_nan(std::int64_t i, int n, S before, S after) const {
     const lane_buffer<S> old(before), average(after);
     for (int k = 0; k < n; ++k) {
       if (weight_ < 1 && old.lane[k] != old.lane[k]) continue;
@@ -129,12 +128,12 @@ class soft_loop {
       }
     }
   }
-  static bool has_nan(S x) {
+  static ATTUNE_PACK_FN bool has_nan(const S& x) {
     const auto nan = x != x;
-    if constexpr (sizeof nan == sizeof(bool)) {
+    if constexpr (std::same_as<decltype(nan), const bool>) {
       return nan;
     } else {
-      std::array<std::uint64_t, sizeof nan / 8> words = std::bit_cast<decltype(words)>(nan);
+      std::array<std::uint64_t, sizeof nan.v / 8> words = __builtin_bit_cast(decltype(words), nan.v);
       std::uint64_t any = 0;
       for (std::uint64_t word : words) any |= word;
       return any != 0;
@@ -154,6 +153,14 @@ class soft_loop {
   Companion companion_;
 };
 
+struct soft_kernel {
+  template <class S, class T, class P, class Companion>
+  ATTUNE_PACK_FN static update_report run(const view<T>* reference, const view<const P>* policy, double policy_weight, const Companion* companion,
+                                          chunk_range range) {
+    return soft_loop<S, T, P, Companion>(*reference, *policy, policy_weight, *companion)(range);
+  }
+};
+
 template <class Execution, class T, class P, class Companion>
 update_report update(Execution execution, view<T> reference, view<const P> policy, double policy_weight, Companion companion) {
   static_assert(!std::is_const_v<T>, "attune: the reference is written to, but the tensor is const");
@@ -164,7 +171,9 @@ update_report update(Execution execution, view<T> reference, view<const P> polic
     static_assert(std::is_same_v<Companion, compensation<T>>, "attune: the residual has the element type of the reference");
   }
   check_update(reference, policy, policy_weight, companion);
-  return run_update(execution, reference.size(), soft_loop<T, P, Companion>(reference, policy, policy_weight, companion));
+  return run_update(execution, reference.size(), [&](chunk_range range) {
+    return run_kernel<native_pack<arithmetic<T>>, soft_kernel>(&reference, &policy, policy_weight, &companion, range);
+  });
 }
 
 template <class Reference>

@@ -8,46 +8,56 @@ namespace attune {
 namespace detail {
 
 struct collision_sums {
-  exp_sum first;      ///< of e^{z - max z}
-  double second = 0;  ///< of e^{2 (z - max z)} over the elements below the largest
+  double ties = 0;    ///< elements equal to the largest, each 1
+  double rest = 0;    ///< sum of e^{z - max z} over all others
+  double second = 0;  ///< sum of e^{2 (z - max z)} over all others
 };
 
-/// The sums of block_exp_sum and, from the same exponentials, those of their squares. A square that underflows is nothing beside its root.
-template <class P> [[gnu::noinline]] collision_sums block_collision_sums(const lane_of<P>* x, int size, row_scale<lane_of<P>> z) {
-  constexpr int width = lanes<P>;
-  const P zero(0.0f), one(1.0f);
-  lane_sums<P> ties, rest, squares;
-  for (int i = 0; i < size; i += row_lanes) {
-    for (int k = 0; k < row_lanes / width; ++k) {
-      const P logit = load_pack<P>(x + i + k * width);
-      const auto tie = logit == P(z.top);
-      const P term = select(tie, zero, exp(z(logit)));
-      ties.part[k] = ties.part[k] + select(tie, one, zero);
-      rest.part[k] = rest.part[k] + term;
-      squares.part[k] = squares.part[k] + term * term;
+/// A square that underflows is nothing beside its root.
+struct block_collision_sums {
+  template <class P, class K> ATTUNE_PACK_FN static collision_sums run(const K* x, int size, row_scale<lane_of<P>> z) {
+    lanes_64<P> ties(0), rest(0), squares(0);
+    for (int i = 0; i < size; i += row_lanes) {
+      prefetch_ahead(x + i);
+      ATTUNE_UNROLL
+      for (int k = 0; k < ties.twins; ++k) {
+        const twin<P> logits = read_twin<P>(x + i + 2 * k * lanes<P>);
+        add(logits.a, z, ties.part[k].a, rest.part[k].a, squares.part[k].a);
+        add(logits.b, z, ties.part[k].b, rest.part[k].b, squares.part[k].b);
+      }
     }
+    return {ties.template total<K>(), rest.template total<K>(), squares.template total<K>()};
   }
-  return {{ties.total(), rest.total()}, squares.total()};
-}
+
+ private:
+  template <class P> ATTUNE_PACK_FN static void add(const P& logit, const row_scale<lane_of<P>>& z, P& ties, P& rest, P& squares) {
+    const P zero(0.0f), one(1.0f);
+    const auto tie = logit == P(z.top);
+    const P term = select(tie, zero, exp(z(logit)));
+    ties = ties + select(tie, one, zero);
+    rest = rest + term;
+    squares = squares + term * term;
+  }
+};
 
 /// With m elements at the top, a = rest/m and b = squares/m: log((m + m b) / (m + m a)^2), whose two parts are both <= 0.
 template <class P, class T> double collision_logp(const view<const T>& row, double temperature) {
   using A = lane_of<P>;
-  block_buffer<A> buffer;
+  block_buffer<kernel_type<T>> buffer;
   A top = -infinity<A>;
-  for_blocks(row.extent(0),
-             [&](std::int64_t first, int count) { top = max(top, block_max<P>(load_block(row, first, count, buffer), padded(count))); });
+  for_blocks(row.extent(0), [&](std::int64_t first, int count) {
+    top = max(top, run_kernel<P, block_max>(load_block(row, first, count, buffer), padded(count)));
+  });
   if (!std::isfinite(top)) return not_a_number<double>;
   const row_scale<A> z{top, static_cast<A>(1 / temperature)};
   collision_sums sum;
   for_blocks(row.extent(0), [&](std::int64_t first, int count) {
-    const collision_sums part = block_collision_sums<P>(load_block(row, first, count, buffer), padded(count), z);
-    sum.first.ties += part.first.ties;
-    sum.first.rest += part.first.rest;
+    const collision_sums part = run_kernel<P, block_collision_sums>(load_block(row, first, count, buffer), padded(count), z);
+    sum.ties += part.ties;
+    sum.rest += part.rest;
     sum.second += part.second;
   });
-  const double m = sum.first.ties;
-  return (std::log1p(sum.second / m) - 2 * std::log1p(sum.first.rest / m)) - std::log(m);
+  return (std::log1p(sum.second / sum.ties) - 2 * std::log1p(sum.rest / sum.ties)) - std::log(sum.ties);
 }
 
 template <class P, execution_policy Policy, class T>

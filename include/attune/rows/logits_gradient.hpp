@@ -7,11 +7,18 @@
 namespace attune {
 namespace detail {
 
-/// out_v = factor e^{z_v - shift}
-template <class P>
-[[gnu::noinline]] void block_exp(const lane_of<P>* x, lane_of<P>* out, int size, row_scale<lane_of<P>> z, lane_of<P> factor) {
-  for (int i = 0; i < size; i += lanes<P>) store_pack<P>(out + i, P(factor) * exp(z(load_pack<P>(x + i))));
-}
+/// out_v = factor 2^32 e^{z_v - shift}; out may be x
+struct block_exp {
+  template <class P, class K> ATTUNE_PACK_FN static void run(const K* x, K* out, int size, row_scale<lane_of<P>> z, lane_of<P> factor) {
+    for (int i = 0; i < size; i += row_lanes) {
+      prefetch_ahead(x + i);
+      for (int k = i; k < i + row_lanes; k += 2 * lanes<P>) {
+        const twin<P> logits = read_twin<P>(x + k);
+        write_twin<P>({P(factor) * scaled_exp(z(logits.a)), P(factor) * scaled_exp(z(logits.b))}, out + k);
+      }
+    }
+  }
+};
 
 /// One row: scale (1[v = y] - softmax(z)_v). A block is read before it is written, so the gradient may replace the logits.
 template <class P, class T>
@@ -19,11 +26,15 @@ void write_logits_gradient(const view<const T>& row, std::int64_t y, const row_s
                            const view<T>& gradient) {
   using A = lane_of<P>;
   const row_scale<A> z = scale_of<A>(state, temperature);
-  const A factor = static_cast<A>(-scale * scale_correction(state, temperature, z) / state.sum);
+  const A factor = static_cast<A>(-scale * scale_correction(state, temperature, z) / state.sum / exp_scale);
   const double x_y = static_cast<A>(row(y)), e_y = std::exp(x_y / temperature - state.shift);
-  block_buffer<A> in, out;
+  block_buffer<kernel_type<T>> in, out;
   for_blocks(row.extent(0), [&](std::int64_t first, int count) {
-    block_exp<P>(load_block(row, first, count, in), out.values, padded(count), z, factor);
+    const auto* x = load_block(row, first, count, in);
+    if constexpr (std::same_as<T, kernel_type<T>>) {
+      if (gradient.stride(0) == 1 && count % row_lanes == 0) return run_kernel<P, block_exp>(x, gradient.data() + first, count, z, factor);
+    }
+    run_kernel<P, block_exp>(x, out.values + 0, padded(count), z, factor);
     store_block(gradient, first, count, out);
   });
   // 1 - p_y from the sum of the others, in double and rounded once: a confident token keeps its gradient.

@@ -16,10 +16,7 @@ struct divergence_options {
 namespace detail {
 
 /// The generator on the classes of one pair of rows, block by block.
-template <class P, class G> class divergence_kernel {
-  using A = lane_of<P>;
-  using condition = decltype(std::declval<P>() < std::declval<P>());
-
+template <class A, class G> class divergence_kernel {
  public:
   struct sums {
     double term = 0, weight = 0;
@@ -31,34 +28,37 @@ template <class P, class G> class divergence_kernel {
         target_mass_(static_cast<A>(scale_correction(target, temperature, target_) / target.sum)),
         log_mass_ratio_(static_cast<A>(std::log(target.sum) - std::log(policy.sum))) {}
 
-  [[gnu::noinline]] sums block_sums(const A* policy, const A* target, int size) const {
+  template <class P> ATTUNE_PACK_FN sums block_sums(const A* policy, const A* target, int size) const {
     constexpr int width = lanes<P>;
-    lane_sums<P> term, weight;
+    lanes_64<P> terms(0), weights(0);
     for (int i = 0; i < size; i += row_lanes) {
       for (int k = 0; k < row_lanes / width; ++k) {
-        const classes y = read(policy + i + k * width, target + i + k * width);
-        term.part[k] = term.part[k] + y.choose(generator_.term(y.p, y.pi, y.u), product(generator_.value_at_zero(), y.p),
-                                               product(generator_.slope_at_infinity(), y.pi));
-        weight.part[k] = weight.part[k] + this->weight(y);
+        const auto y = read<P>(policy + i + k * width, target + i + k * width);
+        P& term = k % 2 == 0 ? terms.part[k / 2].a : terms.part[k / 2].b;
+        P& weight = k % 2 == 0 ? weights.part[k / 2].a : weights.part[k / 2].b;
+        term = term + y.choose(generator_.term(y.p, y.pi, y.u), product(generator_.value_at_zero(), y.p),
+                               product(generator_.slope_at_infinity(), y.pi));
+        weight = weight + this->weight(y);
       }
     }
-    return {term.total(), weight.total()};
+    return {terms.template total<A>(), weights.template total<A>()};
   }
 
   /// out_i = scale (w_i - pi_i W),  w_i = pi_i f'(pi_i/p_i),  W = sum_j w_j.
   /// For infinite W its limit: w_i on the classes whose weight is infinite, -W on the others that the policy uses, 0 on the rest.
-  [[gnu::noinline]] void block_gradient(const A* policy, const A* target, A* out, int size, A weight_sum, A scale) const {
+  template <class P> ATTUNE_PACK_FN void block_gradient(const A* policy, const A* target, A* out, int size, A weight_sum, A scale) const {
     const bool infinite = std::isinf(weight_sum);
     for (int i = 0; i < size; i += lanes<P>) {
-      const classes y = read(policy + i, target + i);
+      const auto y = read<P>(policy + i, target + i);
       const P w = weight(y), total(weight_sum);
       const P slope = infinite ? select(abs(w) == P(infinity<A>), w, select(y.unused, P(0.0f), -total)) : w - y.pi * total;
-      store_pack<P>(out + i, P(scale) * slope);
+      narrow(P(scale) * slope, out + i);
     }
   }
 
  private:
-  struct classes {
+  template <class P> struct classes {
+    using condition = decltype(std::declval<P>() < std::declval<P>());
     P p, pi, u;                  // target and policy probability, log(pi/p)
     condition excluded, unused;  // probability exactly 0 under the target, under the policy
 
@@ -66,22 +66,35 @@ template <class P, class G> class divergence_kernel {
       return select(excluded, select(unused, P(0.0f), only_policy), select(unused, only_target, both));
     }
   };
-  ATTUNE_PACK_FN classes read(const A* policy, const A* target) const {
-    const P z_policy = policy_(load_pack<P>(policy)), z_target = target_(load_pack<P>(target)), none(-infinity<A>);
-    const condition excluded = z_target == none, unused = z_policy == none;
+  template <class P> ATTUNE_PACK_FN classes<P> read(const A* policy, const A* target) const {
+    const P z_policy = policy_(widen<P>(policy)), z_target = target_(widen<P>(target)), none(-infinity<A>);
+    const auto excluded = z_target == none, unused = z_policy == none;
     const P u = select(excluded | unused, P(0.0f), (z_policy - z_target) + P(log_mass_ratio_));
     return {exp(z_target) * P(target_mass_), exp(z_policy) * P(policy_mass_), u, excluded, unused};
   }
-  ATTUNE_PACK_FN P weight(const classes& y) const {
+  template <class P> ATTUNE_PACK_FN P weight(const classes<P>& y) const {
     return y.choose(generator_.weight(y.p, y.pi, y.u), product(generator_.weight_at_zero(), y.p),
                     product(generator_.slope_at_infinity(), y.pi));
   }
   /// An infinite limit costs infinitely much also where the mass beside it underflows to 0.
-  static ATTUNE_PACK_FN P product(double limit, const P& mass) { return std::isinf(limit) ? P(limit) : P(limit) * mass; }
+  template <class P> static ATTUNE_PACK_FN P product(double limit, const P& mass) { return std::isinf(limit) ? P(limit) : P(limit) * mass; }
 
   G generator_;
   row_scale<A> policy_, target_;
   A policy_mass_, target_mass_, log_mass_ratio_;
+};
+
+struct block_divergence {
+  template <class P, class A, class G>
+  ATTUNE_PACK_FN static auto run(const divergence_kernel<A, G>* kernel, const A* policy, const A* target, int size) {
+    return kernel->template block_sums<P>(policy, target, size);
+  }
+};
+struct block_divergence_gradient {
+  template <class P, class A, class G>
+  ATTUNE_PACK_FN static void run(const divergence_kernel<A, G>* kernel, const A* policy, const A* target, A* out, int size, A weight_sum, A scale) {
+    kernel->template block_gradient<P>(policy, target, out, size, weight_sum, scale);
+  }
 };
 
 template <class P, divergence::generator G, class T, class U>
@@ -93,12 +106,12 @@ double write_row_divergence(const G& generator, const view<const T>& policy, con
     fill(gradient, 0, not_a_number<double>);
     return not_a_number<double>;
   }
-  const divergence_kernel<P, G> kernel(generator, policy_state, target_state, temperature);
+  const divergence_kernel<A, G> kernel(generator, policy_state, target_state, temperature);
   block_buffer<A> policy_block, target_block, out;
-  typename divergence_kernel<P, G>::sums sum;
+  typename divergence_kernel<A, G>::sums sum;
   for_blocks(policy.extent(0), [&](std::int64_t first, int count) {
-    const auto part =
-        kernel.block_sums(load_block(policy, first, count, policy_block), load_block(target, first, count, target_block), padded(count));
+    const auto part = run_kernel<P, block_divergence>(&kernel, copy_block(policy, first, count, policy_block),
+                                                      copy_block(target, first, count, target_block), padded(count));
     sum.term += part.term;
     sum.weight += part.weight;
   });
@@ -106,8 +119,8 @@ double write_row_divergence(const G& generator, const view<const T>& policy, con
     fill(gradient, 0, 0);
   } else if (gradient.extent(0) > 0) {
     for_blocks(policy.extent(0), [&](std::int64_t first, int count) {
-      kernel.block_gradient(load_block(policy, first, count, policy_block), load_block(target, first, count, target_block), out.values,
-                            padded(count), static_cast<A>(sum.weight), static_cast<A>(scale));
+      run_kernel<P, block_divergence_gradient>(&kernel, copy_block(policy, first, count, policy_block), copy_block(target, first, count, target_block),
+                                               out.values + 0, padded(count), static_cast<A>(sum.weight), static_cast<A>(scale));
       store_block(gradient, first, count, out);
     });
     fill(gradient, policy.extent(0), 0);

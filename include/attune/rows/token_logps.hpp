@@ -25,9 +25,9 @@ row_report token_logps(Policy policy, const view<const T, 2>& logits, const view
     double logp = 0;
     if (is_read(o, targets, n)) {
       const view<const T> row = row_of(logits, n);
-      state = normalise<P>(row, o.temperature);
+      state = normalise<P>(row, o.temperature, targets(n));
       const double z = static_cast<double>(static_cast<arithmetic<T>>(row(targets(n)))) / o.temperature;
-      logp = (z - state.shift) - std::log(state.sum);  // z <= shift and sum >= 1: never above 0
+      logp = (z - state.shift) - std::log(state.sum);  // sum >= e^{z - shift}: never above 0
       if (logp != logp) ++report.non_finite;
     } else {
       ++report.masked;
