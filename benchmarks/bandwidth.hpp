@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -196,13 +197,24 @@ template <class Work> double seconds_of(const Work& work) {
   return std::chrono::duration<double>(clock::now() - begin).count();
 }
 
-/// The fastest loop for a kind of traffic with a number of threads, found on the buffers that it is going to run on.
+/// The fastest loop for a kind of traffic with a number of threads. It is sought once, on the first buffers that are given for both.
 class ceiling {
  public:
   /// The buffers are aligned to a cache line; what is left of them beyond whole steps for every thread is not touched.
   ceiling(traffic kind, const stream& buffers, int threads) : kind_(kind), buffers_(buffers), threads_(threads) {
     buffers_.bytes -= buffers_.bytes % (detail::step * threads);
-    const std::vector<detail::kernel> candidates = detail::candidates(kind);
+    static std::map<std::pair<traffic, int>, detail::kernel> known;
+    detail::kernel& found = known[{kind, threads}];
+    if (!found) found = fastest();
+    run_ = found;
+  }
+
+  void operator()() const { detail::run_parts(run_, buffers_, threads_); }
+  std::int64_t bytes() const { return buffers_.bytes * bytes_named(kind_); }
+
+ private:
+  detail::kernel fastest() const {
+    const std::vector<detail::kernel> candidates = detail::candidates(kind_);
     std::vector<double> best(candidates.size(), std::numeric_limits<double>::infinity());
     for (int round = 0; round < 3; ++round) {
       for (std::size_t k = 0; k < candidates.size(); ++k) {
@@ -210,18 +222,13 @@ class ceiling {
         best[k] = std::min(best[k], seconds);
       }
     }
-    fastest_ = candidates[std::size_t(std::min_element(best.begin(), best.end()) - best.begin())];
+    return candidates[std::size_t(std::min_element(best.begin(), best.end()) - best.begin())];
   }
 
-  void operator()() const { detail::run_parts(fastest_, buffers_, threads_); }
-  std::int64_t bytes() const { return buffers_.bytes * bytes_named(kind_); }
-  traffic kind() const { return kind_; }
-
- private:
   traffic kind_;
   stream buffers_;
   int threads_;
-  detail::kernel fastest_ = nullptr;
+  detail::kernel run_ = nullptr;
 };
 
 }  // namespace bench
