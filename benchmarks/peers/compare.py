@@ -64,12 +64,13 @@ def arguments():
 def described(options, environment, attune, peers):
     """What has to stand beside the figures."""
     import torch
+    from operations import compiler_state
     capability = re.search(r"CPU capability usage: (\S+)", torch.__config__.show())
     return {
         "date": datetime.date.today().isoformat(), "processor": processor()[0], "processors": os.cpu_count(),
         "attune": attune.text("peers_version"), "compiler": attune.text("peers_compiler"), "flags": options.flags,
         "torch": torch.__version__, "torch_capability": capability.group(1) if capability else "unknown",
-        "torch_compile": hasattr(torch, "compile"), "python": platform.python_version(),
+        "torch_compile": compiler_state(), "python": platform.python_version(),
         "libc": " ".join(platform.libc_ver()), "environment": environment,
         "eigen": peers.text("peers_eigen_version") if peers and peers.has("peers_eigen_version") else None,
         "xtensor": peers.text("peers_xtensor_version") if peers and peers.has("peers_xtensor_version") else None,
@@ -141,10 +142,12 @@ def page_of(about, results):
     expressions = ", ".join(f"{name} {about[key]}" for name, key in (("Eigen", "eigen"), ("xtensor", "xtensor")) if about[key])
     facts = [f"{about['date']}: {about['processor']}, {about['processors']} processors; attune {about['attune']} compiled by "
              f"{about['compiler']} with `{about['flags']}`; torch {about['torch']} ({about['torch_capability']}, "
-             f"{'with' if about['torch_compile'] else 'no'} torch.compile), Python {about['python']}, {about['libc']}"
+             f"torch.compile: {about['torch_compile']}), Python {about['python']}, {about['libc']}"
              + (f"; {expressions} with `{about['expression_flags']}`." if expressions else "."),
              f"Environment: {environment}. Matrices of {about['mib']} MiB; medians of {about['rounds']} rounds."
              + ("" if about["gated"] else " **Without the gate: figures of a machine that others used.**"), ""]
+    if about["torch_compile"] == "scalar":
+        facts.insert(2, "torch.compile finds no vector instructions here, and is left out.")
     left_out = sorted({f"{s['name']} ({s['unavailable']})" for r in results for s in r["samples"] if s["unavailable"]})
     notes = ["", "Could not run here: " + "; ".join(left_out) + "."] if left_out else []
     return "\n".join(facts + table(results) + notes)

@@ -59,12 +59,20 @@ def checked(run, *results):
     return call
 
 
-def compiled(function):
-    """torch.compile, where there is one."""
+def compiler_state():
+    """What torch.compile makes of this machine: "none" where there is no compiler, "scalar" where its code has no vector instructions, else
+    their name. Scalar code is slower than torch without the compiler: a broken installation, with which nothing is compared."""
     if not hasattr(torch, "compile"):
-        return None
-    torch._dynamo.reset()
-    return torch.compile(function, dynamic=False)
+        return "none"
+    try:
+        from torch._inductor.cpu_vec_isa import pick_vec_isa
+    except ImportError:
+        try:
+            from torch._inductor.codecache import pick_vec_isa  # before 2.5
+        except ImportError:
+            return "unknown"
+    found = pick_vec_isa()
+    return str(found) if found else "scalar"
 
 
 class Logits:
@@ -208,11 +216,12 @@ def token_logps(attune, peers, logits, classes, threads):
 
 
 def compiled_forms(forms):
-    """Each compiled by itself; none where torch has no compiler."""
+    """Each by torch.compile; none where that has no use."""
+    if compiler_state() in ("none", "scalar"):
+        return
+    torch._dynamo.reset()
     for name, form in forms.items():
-        fast = compiled(form)
-        if fast is not None:
-            yield name, fast
+        yield name, torch.compile(form, dynamic=False)
 
 
 def token_forward_backward(attune, peers, logits, classes, threads):
