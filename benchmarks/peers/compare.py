@@ -176,7 +176,8 @@ def main():
         rows, samples, wrong = run_case(make, options)
         results.append({**setting, "rows": rows, "samples": samples})
         failures += [f"{key}: {w}" for w in wrong]
-        shown = ", ".join(f"{r['attune_form']} {r['attune_ms']:.3g} ms, {number(r.get('vs_best_torch'))} x {r.get('best_torch')}" for r in rows)
+        shown = ", ".join(f"{r['attune_form']} {r['attune_ms']:.3g} ms, {number(r.get('vs_best_torch'))} x {r.get('best_torch')}"
+                          for r in rows)
         print(f"{key}: {shown}", file=sys.stderr, flush=True)
         if options.json:
             options.json.write_text(json.dumps({"about": about, "results": results}, indent=1) + "\n")

@@ -374,7 +374,8 @@ def soft_update(variant, attune, mib, threads):
 
     if variant == "f32":
         call = checked(attune.call("peers_soft_update_f32", reference, policy, WEIGHT, size, threads), reference)
-        forms = {"lerp_": lambda: reference.lerp_(policy, WEIGHT), "mul_, add_": lambda: reference.mul_(1 - WEIGHT).add_(policy, alpha=WEIGHT)}
+        forms = {"lerp_": lambda: reference.lerp_(policy, WEIGHT),
+                 "mul_, add_": lambda: reference.mul_(1 - WEIGHT).add_(policy, alpha=WEIGHT)}
         if hasattr(torch, "_foreach_lerp_"):
             forms["_foreach_lerp_"] = lambda: torch._foreach_lerp_([reference], [policy], WEIGHT)
     elif variant == "bf16 with master":

@@ -24,7 +24,7 @@ case ${1-} in
 esac
 command -v "$python" > /dev/null || skip "there is no $python"
 command -v "$compiler" > /dev/null || skip "there is no $compiler"
-"$python" -c "import torch" 2> /dev/null || skip "$python has no torch (Debian: python3-torch; elsewhere: pip install torch in an environment)"
+"$python" -c "import torch" 2> /dev/null || skip "$python has no torch (Debian: python3-torch; or pip install torch in an environment)"
 
 mkdir -p "$build"
 shared="-fPIC -shared -pthread -fvisibility=hidden"
@@ -33,6 +33,7 @@ shared="-fPIC -shared -pthread -fvisibility=hidden"
 
 # Row expressions of Eigen and xtensor, if these are installed, with the flags that suit them best.
 includes=
+# shellcheck disable=SC2086 # a list of options
 found() { echo "#include <$1>" | "$compiler" -std=c++20 $includes -E -x c++ - > /dev/null 2>&1; }
 defines=
 for folder in /usr/include/eigen3 /usr/local/include/eigen3; do
