@@ -6,7 +6,7 @@
 #include <attune/catalog.hpp>
 #include <attune/check/gradient.hpp>  // detail::sampler
 
-#include <benchmark/benchmark.h>
+#include "harness.hpp"
 
 #include <cmath>
 #include <string>
@@ -144,9 +144,4 @@ void register_units() {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  register_units();
-  benchmark::RunSpecifiedBenchmarks();
-}
+int main(int argc, char** argv) { return bench::run_program(argc, argv, register_units); }
