@@ -9,7 +9,7 @@ import time
 
 SAMPLE = 0.05       # s that a sample lasts at least
 SETTLE = 0.02       # s between samples: OpenMP's threads spin for some milliseconds after their work, on the processors that come next
-RETRIES = 3         # times that a noisy sample is taken again, and a wait for quiet before each
+RETRIES = 3         # noisy samples for each round of an operation that are taken again; when they are spent, noisy samples are accepted
 
 
 class Moment:
@@ -83,18 +83,18 @@ class Contestant:
         except Exception as reason:  # noqa: BLE001  # anything: another version of torch may lack an operation, or a compiler
             self.unavailable = f"{type(reason).__name__}: {str(reason).strip().splitlines()[0][:200] if str(reason).strip() else ''}"
 
-    def take_sample(self, gated):
-        for attempt in range(RETRIES + 1):
-            time.sleep(SETTLE)
-            begin = Moment()
-            seconds = self.seconds()
-            noisy = begin.is_noisy_until(Moment())
-            if not noisy or not gated or attempt == RETRIES:
-                self.times.append(seconds)
-                self.noisy += noisy
-                return
+    def take_sample(self, may_reject):
+        """Takes a sample, or rejects it as noisy; returns whether it was accepted."""
+        time.sleep(SETTLE)
+        begin = Moment()
+        seconds = self.seconds()
+        noisy = begin.is_noisy_until(Moment())
+        if noisy and may_reject:
             self.rejected += 1
-            wait_for_quiet()
+            return False
+        self.times.append(seconds)
+        self.noisy += noisy
+        return True
 
 
 def measure(contestants, judge, rounds, gated):
@@ -104,9 +104,12 @@ def measure(contestants, judge, rounds, gated):
     able = [c for c in contestants if not c.unavailable]
     gc.collect()
     gc.disable()
+    retries = RETRIES * rounds if gated else 0
     for _ in range(rounds):
         for c in able:
-            c.take_sample(gated)
+            while not c.take_sample(may_reject=retries > 0):
+                retries -= 1
+                wait_for_quiet()
     gc.enable()
     return able
 
