@@ -40,7 +40,9 @@ template <class S> ATTUNE_FN S exp_remainder(S x) {
   using R = lane_of<S>;
   const S local = select(abs(x) < S(R(0.75)), x, S(0));
   S tail = S(1);
-  for (int n = std::same_as<R, float> ? 11 : 18; n >= 3; --n) tail = S(1) + local * tail * S(R(1) / R(n));
+  constexpr int terms = std::same_as<R, float> ? 11 : 18;
+  ATTUNE_UNROLL  // 1/n are constants
+  for (int n = terms; n >= 3; --n) tail = S(1) + local * tail * S(R(1) / R(n));
   return select(abs(x) < S(R(0.75)), S(R(0.5)) * x * x * tail, expm1(x) - x);
 }
 

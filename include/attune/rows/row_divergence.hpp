@@ -24,35 +24,30 @@ template <class A, class G> class divergence_kernel {
 
   divergence_kernel(const G& generator, const row_state& policy, const row_state& target, double temperature)
       : generator_(generator), policy_(scale_of<A>(policy, temperature)), target_(scale_of<A>(target, temperature)),
-        policy_mass_(static_cast<A>(scale_correction(policy, temperature, policy_) / policy.sum)),
-        target_mass_(static_cast<A>(scale_correction(target, temperature, target_) / target.sum)),
+        policy_mass_(static_cast<A>(scale_correction(policy, temperature, policy_) / policy.sum / exp_scale)),
+        target_mass_(static_cast<A>(scale_correction(target, temperature, target_) / target.sum / exp_scale)),
         log_mass_ratio_(static_cast<A>(std::log(target.sum) - std::log(policy.sum))) {}
 
-  template <class P> ATTUNE_PACK_FN sums block_sums(const A* policy, const A* target, int size) const {
-    constexpr int width = lanes<P>;
+  template <class P, class K> ATTUNE_PACK_FN sums block_sums(const K* policy, const K* target, int size) const {
     lanes_64<P> terms(0), weights(0);
     for (int i = 0; i < size; i += row_lanes) {
-      for (int k = 0; k < row_lanes / width; ++k) {
-        const auto y = read<P>(policy + i + k * width, target + i + k * width);
-        P& term = k % 2 == 0 ? terms.part[k / 2].a : terms.part[k / 2].b;
-        P& weight = k % 2 == 0 ? weights.part[k / 2].a : weights.part[k / 2].b;
-        term = term + y.choose(generator_.term(y.p, y.pi, y.u), product(generator_.value_at_zero(), y.p),
-                               product(generator_.slope_at_infinity(), y.pi));
-        weight = weight + this->weight(y);
+      prefetch_ahead(policy + i);
+      prefetch_ahead(target + i);
+      for (int k = 0; k < terms.twins; ++k) {
+        const twin<P> x = read_twin<P>(policy + i + 2 * k * lanes<P>), y = read_twin<P>(target + i + 2 * k * lanes<P>);
+        add(classes_of(x.a, y.a), terms.part[k].a, weights.part[k].a);
+        add(classes_of(x.b, y.b), terms.part[k].b, weights.part[k].b);
       }
     }
-    return {terms.template total<A>(), weights.template total<A>()};
+    return {terms.template total<K>(), weights.template total<K>()};
   }
 
   /// out_i = scale (w_i - pi_i W),  w_i = pi_i f'(pi_i/p_i),  W = sum_j w_j.
   /// For infinite W its limit: w_i on the classes whose weight is infinite, -W on the others that the policy uses, 0 on the rest.
-  template <class P> ATTUNE_PACK_FN void block_gradient(const A* policy, const A* target, A* out, int size, A weight_sum, A scale) const {
-    const bool infinite = std::isinf(weight_sum);
-    for (int i = 0; i < size; i += lanes<P>) {
-      const auto y = read<P>(policy + i, target + i);
-      const P w = weight(y), total(weight_sum);
-      const P slope = infinite ? select(abs(w) == P(infinity<A>), w, select(y.unused, P(0.0f), -total)) : w - y.pi * total;
-      narrow(P(scale) * slope, out + i);
+  template <class P, class K> ATTUNE_PACK_FN void block_gradient(const K* policy, const K* target, A* out, int size, A weight_sum, A scale) const {
+    for (int i = 0; i < size; i += 2 * lanes<P>) {
+      const twin<P> x = read_twin<P>(policy + i), y = read_twin<P>(target + i);
+      write_slopes<K>(slope(classes_of(x.a, y.a), weight_sum, scale), slope(classes_of(x.b, y.b), weight_sum, scale), out + i);
     }
   }
 
@@ -66,11 +61,29 @@ template <class A, class G> class divergence_kernel {
       return select(excluded, select(unused, P(0.0f), only_policy), select(unused, only_target, both));
     }
   };
-  template <class P> ATTUNE_PACK_FN classes<P> read(const A* policy, const A* target) const {
-    const P z_policy = policy_(widen<P>(policy)), z_target = target_(widen<P>(target)), none(-infinity<A>);
+  template <class P> ATTUNE_PACK_FN classes<P> classes_of(const P& policy, const P& target) const {
+    const P z_policy = policy_(policy), z_target = target_(target), none(-infinity<A>);
     const auto excluded = z_target == none, unused = z_policy == none;
     const P u = select(excluded | unused, P(0.0f), (z_policy - z_target) + P(log_mass_ratio_));
-    return {exp(z_target) * P(target_mass_), exp(z_policy) * P(policy_mass_), u, excluded, unused};
+    return {scaled_exp(z_target) * P(target_mass_), scaled_exp(z_policy) * P(policy_mass_), u, excluded, unused};
+  }
+  template <class P> ATTUNE_PACK_FN void add(const classes<P>& y, P& term, P& weights) const {
+    term = term + y.choose(generator_.term(y.p, y.pi, y.u), product(generator_.value_at_zero(), y.p), product(generator_.slope_at_infinity(), y.pi));
+    weights = weights + weight(y);  // also where no gradient is wanted: with one, the value has the same bits
+  }
+  template <class P> ATTUNE_PACK_FN P slope(const classes<P>& y, A weight_sum, A scale) const {
+    const P w = weight(y), total(weight_sum);
+    return P(scale) * (std::isinf(weight_sum) ? select(abs(w) == P(infinity<A>), w, select(y.unused, P(0.0f), -total)) : w - y.pi * total);
+  }
+  /// In the order in which read_twin found their classes.
+  template <class K, class P> static ATTUNE_PACK_FN void write_slopes(const P& a, const P& b, A* out) {
+    if constexpr (std::same_as<K, bfloat16>) {
+      const lane_buffer<P> even(a), odd(b);
+      for (int k = 0; k < lanes<P>; ++k) out[2 * k] = even.lane[k];
+      for (int k = 0; k < lanes<P>; ++k) out[2 * k + 1] = odd.lane[k];
+    } else {
+      write_twin<P>({a, b}, out);
+    }
   }
   template <class P> ATTUNE_PACK_FN P weight(const classes<P>& y) const {
     return y.choose(generator_.weight(y.p, y.pi, y.u), product(generator_.weight_at_zero(), y.p),
@@ -84,16 +97,19 @@ template <class A, class G> class divergence_kernel {
   A policy_mass_, target_mass_, log_mass_ratio_;
 };
 
+// The kernels work on a copy, which stores of gradients cannot change.
 struct block_divergence {
-  template <class P, class A, class G>
-  ATTUNE_PACK_FN static auto run(const divergence_kernel<A, G>* kernel, const A* policy, const A* target, int size) {
-    return kernel->template block_sums<P>(policy, target, size);
+  template <class P, class A, class G, class K>
+  ATTUNE_PACK_FN static auto run(const divergence_kernel<A, G>* given, const K* policy, const K* target, int size) {
+    const divergence_kernel<A, G> kernel = *given;
+    return kernel.template block_sums<P>(policy, target, size);
   }
 };
 struct block_divergence_gradient {
-  template <class P, class A, class G>
-  ATTUNE_PACK_FN static void run(const divergence_kernel<A, G>* kernel, const A* policy, const A* target, A* out, int size, A weight_sum, A scale) {
-    kernel->template block_gradient<P>(policy, target, out, size, weight_sum, scale);
+  template <class P, class A, class G, class K>
+  ATTUNE_PACK_FN static void run(const divergence_kernel<A, G>* given, const K* policy, const K* target, A* out, int size, A weight_sum, A scale) {
+    const divergence_kernel<A, G> kernel = *given;
+    kernel.template block_gradient<P>(policy, target, out, size, weight_sum, scale);
   }
 };
 
@@ -107,11 +123,15 @@ double write_row_divergence(const G& generator, const view<const T>& policy, con
     return not_a_number<double>;
   }
   const divergence_kernel<A, G> kernel(generator, policy_state, target_state, temperature);
-  block_buffer<A> policy_block, target_block, out;
+  // Both rows as one type: bfloat16 only if both are.
+  using K = std::conditional_t<std::same_as<kernel_type<T>, kernel_type<U>>, kernel_type<T>, A>;
+  block_buffer<K> policy_block, target_block;
+  block_buffer<A> out;
   typename divergence_kernel<A, G>::sums sum;
   for_blocks(policy.extent(0), [&](std::int64_t first, int count) {
-    const auto part = run_kernel<P, block_divergence>(&kernel, copy_block(policy, first, count, policy_block),
-                                                      copy_block(target, first, count, target_block), padded(count));
+    const K* x = load_block(policy, first, count, policy_block);
+    const K* y = load_block(target, first, count, target_block);
+    const auto part = run_kernel<P, block_divergence>(&kernel, x, y, padded(count));
     sum.term += part.term;
     sum.weight += part.weight;
   });
@@ -119,8 +139,9 @@ double write_row_divergence(const G& generator, const view<const T>& policy, con
     fill(gradient, 0, 0);
   } else if (gradient.extent(0) > 0) {
     for_blocks(policy.extent(0), [&](std::int64_t first, int count) {
-      run_kernel<P, block_divergence_gradient>(&kernel, copy_block(policy, first, count, policy_block), copy_block(target, first, count, target_block),
-                                               out.values + 0, padded(count), static_cast<A>(sum.weight), static_cast<A>(scale));
+      const K* x = load_block(policy, first, count, policy_block);
+      const K* y = load_block(target, first, count, target_block);
+      run_kernel<P, block_divergence_gradient>(&kernel, x, y, out.values + 0, padded(count), static_cast<A>(sum.weight), static_cast<A>(scale));
       store_block(gradient, first, count, out);
     });
     fill(gradient, policy.extent(0), 0);
