@@ -256,3 +256,18 @@ TEST_CASE("token_logps: empty shapes and a single class") {
   CHECK_THROWS_AS(run<float>({}, 0, {0}), error);
   CHECK(run<float>({-3.5f}, 1, {0}).logps[0] == 0);
 }
+
+TEST_CASE("token_logps: a NaN among classes of probability 0 is not hidden, wherever it lies") {
+  for (const std::size_t at : {0u, 10u, 2047u, 2048u, 4999u}) {
+    std::vector<float> x(5000, -inf_f), logps(1);
+    x[3000] = 1;
+    x[at] = nan_f;
+    const std::vector<std::int32_t> target{11};
+    std::vector<attune::row_state> states(1);
+    const auto report = attune::token_logps(as_view(x.data(), 1, 5000), target, logps, states);
+    INFO(at);
+    CHECK(std::isnan(logps[0]));
+    CHECK(std::isnan(states[0].sum));
+    CHECK(report.non_finite == 1);
+  }
+}

@@ -256,7 +256,11 @@ template <real A> class running_sum {
   /// A block; largest() gives its largest element, sum(top) its block_sum measured from `top`.
   template <class Largest, class Sum> void add_block(const Largest& largest, const Sum& sum) {
     if (first_) raise(largest());
-    if (top_ == -infinity<double>) return;  // nothing but classes of probability 0 so far
+    if (top_ == -infinity<double>) {  // nothing but classes of probability 0 so far, or NaN, which has to stay visible
+      const double none = sum(A(0)).sum;
+      if (none != none) sum_ = none;
+      return;
+    }
     first_ = false;
     block_sum part = sum(static_cast<A>(top_));
     if ((part.top - top_) * inverse_temperature_ > limit) {
