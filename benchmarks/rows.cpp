@@ -346,6 +346,21 @@ template <class T> void time_forward_backward(benchmark::State& state, const sce
       state, s.threads, g, [&] { p.restore_work(); }, run);
 }
 
+/// The same in one visit of each row, for a coefficient that is known there.
+template <class T> void time_fused(benchmark::State& state, const scenario& s) {
+  problem<T> p(s);
+  const auto run = [&] {
+    attune::fused_logits_gradient(
+        attune::threads{s.threads}, p.work(), p.targets, [&](std::int64_t n, double) { return double(p.coefficients[std::size_t(n)]); }, p.logps, p.work());
+  };
+  p.restore_work();
+  run();
+  if (!passes(state, check_logps(p)) || !passes(state, check_gradient(p))) return;
+  const goal g{traffic::read, p.policy_stream(), p.bytes(), "logits read (write not counted)"};
+  time_beside_ceiling(
+      state, s.threads, g, [&] { p.restore_work(); }, run);
+}
+
 template <class T, class Generator> void time_divergence_value(benchmark::State& state, const scenario& s, const textbook& formula) {
   problem<T> p(s);
   const auto run = [&] { attune::row_divergence(attune::threads{s.threads}, Generator{}, p.policy(), p.target(), p.values); };
@@ -471,6 +486,7 @@ template <class T> void add_operations() {
   add_rows<T>("logits_gradient/in_place", time_gradient_in_place<T>);
   add_rows<T>("logits_gradient/out_of_place", time_gradient_out_of_place<T>);
   add_rows<T>("forward_backward/in_place", time_forward_backward<T>);
+  add_rows<T>("fused/in_place", time_fused<T>);
   add_rows<T>("collision_logps", time_collision_logps<T>);
   add_divergence<T, attune::divergence::forward_kl>("forward_kl",
                                                     {[](double t) { return t - 1 - std::log(t); }, [](double t) { return 1 - 1 / t; }});

@@ -162,11 +162,17 @@
 #include <attune/rows/arguments.hpp>
 #include <attune/rows/blocks.hpp>
 #include <attune/rows/collision_logps.hpp>
+#include <attune/rows/divergence_kernels.hpp>
+#include <attune/rows/exponentials.hpp>
+#include <attune/rows/fused_logits_gradient.hpp>
 #include <attune/rows/humanline.hpp>
 #include <attune/rows/ld_dpo_weights.hpp>
 #include <attune/rows/logits_gradient.hpp>
+#include <attune/rows/normalise.hpp>
 #include <attune/rows/options.hpp>
 #include <attune/rows/row_divergence.hpp>
+#include <attune/rows/row_gradient.hpp>
+#include <attune/rows/row_pair.hpp>
 #include <attune/rows/row_state.hpp>
 #include <attune/rows/sequence.hpp>
 #include <attune/rows/token_logps.hpp>

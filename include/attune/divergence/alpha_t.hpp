@@ -31,6 +31,7 @@ struct alpha_t {
   ATTUNE_FN constexpr double value_at_zero() const { return family().value_at_zero(); }
   ATTUNE_FN constexpr double slope_at_infinity() const { return family().slope_at_infinity(); }
   ATTUNE_FN constexpr double weight_at_zero() const { return family().weight_at_zero(); }
+  ATTUNE_FN constexpr double power() const { return family().a; }
 
   static constexpr auto parameters() {
     return std::array{parameter<alpha_t>{"alpha", &alpha_t::alpha, real_line, "exponent of t in f: 1 is the reverse KL, 0 the forward KL"}};

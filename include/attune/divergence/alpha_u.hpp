@@ -30,6 +30,7 @@ struct alpha_u {
   ATTUNE_FN constexpr double value_at_zero() const { return family().value_at_zero(); }
   ATTUNE_FN constexpr double slope_at_infinity() const { return family().slope_at_infinity(); }
   ATTUNE_FN constexpr double weight_at_zero() const { return family().weight_at_zero(); }
+  ATTUNE_FN constexpr double power() const { return family().a; }
 
   static constexpr auto parameters() {
     return std::array{parameter<alpha_u>{"alpha", &alpha_u::alpha, real_line, "exponent of 1/t in f': 0 is the reverse KL, 1 the forward"}};

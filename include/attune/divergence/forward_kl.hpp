@@ -29,6 +29,7 @@ struct forward_kl {
   static ATTUNE_FN constexpr double value_at_zero() { return infinity<double>; }
   static ATTUNE_FN constexpr double slope_at_infinity() { return 1; }
   static ATTUNE_FN constexpr double weight_at_zero() { return -1; }
+  static ATTUNE_FN constexpr double power() { return 0; }
 };
 
 }  // namespace attune::divergence

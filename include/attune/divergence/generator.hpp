@@ -18,6 +18,7 @@
 // A class whose two masses both underflow to 0 contributes 0, also where f grows faster than t or 1/t. And where they apply:
 //
 //   slope_difference(a, b)   f'(e^a) - f'(e^b) of an f' that overflows like an exponential: not NaN, and of the right sign, where both do
+//   power()                  a, if f'(t) is a multiple of (t^(a-1) - 1)/(a - 1): then sum pi f'(t) = a D_f, and one sum over the classes gives D_f
 //   strictly_convex          false if f' is constant in places (as a score it would have no gradient there); true if absent
 #pragma once
 
@@ -42,6 +43,12 @@ inline constexpr bool strictly_convex = true;
 template <generator G>
   requires requires { G::strictly_convex; }
 inline constexpr bool strictly_convex<G> = G::strictly_convex;
+
+/// A generator of the alpha family: sum pi^a p^(1-a), or its limits at a = 0 and 1, gives the divergence.
+template <class G>
+concept power_generator = generator<G> && requires(const G& g) {
+  { g.power() } -> std::convertible_to<double>;
+};
 
 /// f-DPG pseudo-reward  R = -f'(pi(x) / p(x)):  grad D_f(pi || p) = E_{x ~ pi}[ -R grad log pi(x) ]   (arXiv:2302.08215, eq. 6).
 /// log_policy and log_target in nat; log_target = -inf (a class that the target excludes) gives -f'(inf).

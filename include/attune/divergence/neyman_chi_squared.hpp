@@ -33,6 +33,7 @@ struct neyman_chi_squared {
   static ATTUNE_FN constexpr double value_at_zero() { return infinity<double>; }
   static ATTUNE_FN constexpr double slope_at_infinity() { return 1; }
   static ATTUNE_FN constexpr double weight_at_zero() { return -infinity<double>; }
+  static ATTUNE_FN constexpr double power() { return -1; }
 };
 
 }  // namespace attune::divergence

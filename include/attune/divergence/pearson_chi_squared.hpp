@@ -35,6 +35,7 @@ struct pearson_chi_squared {
   static ATTUNE_FN constexpr double value_at_zero() { return 1; }
   static ATTUNE_FN constexpr double slope_at_infinity() { return infinity<double>; }
   static ATTUNE_FN constexpr double weight_at_zero() { return 0; }
+  static ATTUNE_FN constexpr double power() { return 2; }
 };
 
 }  // namespace attune::divergence

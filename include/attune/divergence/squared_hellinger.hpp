@@ -36,6 +36,7 @@ struct squared_hellinger {
   static ATTUNE_FN constexpr double value_at_zero() { return 1; }
   static ATTUNE_FN constexpr double slope_at_infinity() { return 1; }
   static ATTUNE_FN constexpr double weight_at_zero() { return 0; }
+  static ATTUNE_FN constexpr double power() { return 0.5; }
 };
 
 }  // namespace attune::divergence

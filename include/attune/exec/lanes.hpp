@@ -28,6 +28,47 @@ template <class P> ATTUNE_PACK_FN void write_pack(lane_of<P>* to, const P& x) {
   else write_vector(to, x.v);
 }
 
+// Writes past the caches, for results larger than these, which else would be read before they are overwritten. g++ has no vector extension for
+// that; its builtins need the instructions allowed where they are written, as comparisons do (core/pack.hpp).
+#if !defined(__x86_64__) || defined(__CUDACC__)
+template <class P> ATTUNE_PACK_FN void stream_pack(const P& x, lane_of<P>* to) { write_pack<P>(to, x); }
+inline void finish_streams() {}
+#else
+template <int Bytes> struct streamed;
+#if defined(__clang__)
+#define ATTUNE_STREAM(size, name, specifiers) \
+  template <> struct streamed<size> { \
+    template <class V> ATTUNE_PACK_FN static void write(const V& from, void* to) { __builtin_nontemporal_store(from, static_cast<V*>(to)); } \
+  };
+#else
+#define ATTUNE_STREAM(size, name, specifiers) \
+  template <> struct streamed<size> { \
+    template <class V> specifiers static void write(const V& from, void* to) { \
+      __builtin_ia32_##name(static_cast<float*>(to), __builtin_bit_cast(typename pack<float, size / 4>::vector, from)); \
+    } \
+  };
+#endif
+ATTUNE_STREAM(16, movntps, ATTUNE_PACK_FN)
+#if defined(__AVX__)
+ATTUNE_STREAM(32, movntps256, ATTUNE_PACK_FN)
+#else
+ATTUNE_STREAM(32, movntps256, __attribute__((target(ATTUNE_TARGET_AVX2))) inline)
+#endif
+#if defined(__AVX512F__)
+ATTUNE_STREAM(64, movntps512, ATTUNE_PACK_FN)
+#else
+ATTUNE_STREAM(64, movntps512, __attribute__((target(ATTUNE_TARGET_AVX512))) inline)
+#endif
+#undef ATTUNE_STREAM
+/// To an address that is a multiple of the pack's size.
+template <class P> ATTUNE_PACK_FN void stream_pack(const P& x, lane_of<P>* to) {
+  if constexpr (std::is_same_v<P, lane_of<P>>) *to = x;
+  else streamed<int(sizeof(P))>::write(x.v, to);
+}
+/// What was streamed is visible to other threads as after an ordinary write.
+inline void finish_streams() { __builtin_ia32_sfence(); }
+#endif
+
 /// The lanes of a pack as a plain array.
 template <class P>
 struct lane_buffer {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <attune/rows/arguments.hpp>
-#include <attune/rows/blocks.hpp>
+#include <attune/rows/normalise.hpp>
 
 namespace attune {
 namespace detail {
@@ -15,7 +15,8 @@ struct collision_sums {
 
 /// A square that underflows is nothing beside its root.
 struct block_collision_sums {
-  template <class P, class K> ATTUNE_PACK_FN static collision_sums run(const K* x, int size, row_scale<lane_of<P>> z) {
+  template <class P, class K> ATTUNE_PACK_FN static collision_sums run(const K* x, int size, row_scale<lane_of<P>> given) {
+    const row_scale<P> z = given.template as<P>();
     lanes_64<P> ties(0), rest(0), squares(0);
     for (int i = 0; i < size; i += row_lanes) {
       prefetch_ahead(x + i);
@@ -30,9 +31,9 @@ struct block_collision_sums {
   }
 
  private:
-  template <class P> ATTUNE_PACK_FN static void add(const P& logit, const row_scale<lane_of<P>>& z, P& ties, P& rest, P& squares) {
+  template <class P> ATTUNE_PACK_FN static void add(const P& logit, const row_scale<P>& z, P& ties, P& rest, P& squares) {
     const P zero(0.0f), one(1.0f);
-    const auto tie = logit == P(z.top);
+    const auto tie = logit == z.top;
     const P term = select(tie, zero, exp(z(logit)));
     ties = ties + select(tie, one, zero);
     rest = rest + term;
