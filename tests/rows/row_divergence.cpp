@@ -355,3 +355,80 @@ TEST_CASE("row_divergence: a float teacher and a bfloat16 student, one that reje
   CHECK(row_divergence(forward_kl{}, as_view(g.data(), 0, 5), as_view(g.data(), 0, 5), none).rows == 0);
   CHECK(run<float>(forward_kl{}, {3}, {-2}, 1).values[0] == 0);
 }
+
+TEST_CASE("row_divergence: targets given as log-probabilities and probabilities are not scaled by the temperature") {
+  const std::int64_t rows = 3, classes = 5000;
+  const auto policy = normals<float>(rows * classes, 2, 1), target = normals<float>(rows * classes, 2, 2);
+  std::vector<float> log_p(target.size()), p(target.size());
+  for (std::int64_t n = 0; n < rows; ++n) {
+    const auto exact_p = softmax(target.data() + n * classes, classes, 0.7);
+    for (std::int64_t v = 0; v < classes; ++v) {
+      const auto i = std::size_t(n * classes + v);
+      p[i] = float(exact_p[std::size_t(v)]);
+      log_p[i] = float(std::log(exact_p[std::size_t(v)]));
+    }
+  }
+  const auto x = as_view(policy.data(), rows, classes);
+  const auto rows_of = [&](const std::vector<float>& m) { return as_view(m.data(), rows, classes); };
+  const divergence_options o{.temperature = 0.7};
+  for_generators([&](auto generator) {
+    const auto expected = run<float>(generator, policy, target, rows, o);
+    std::vector<float> values(3), g(policy.size());
+    const auto close = [&] {
+      for (std::size_t n = 0; n < 3; ++n) CHECK(values[n] == Approx(expected.values[n]).epsilon(1e-5));
+      double worst = 0;
+      for (std::size_t i = 0; i < g.size(); ++i) worst = attune::max(worst, std::abs(double(g[i]) - double(expected.gradient[i])));
+      CHECK(worst <= 1e-6);
+    };
+    row_divergence(generator, x, attune::log_probabilities(rows_of(log_p)), values, as_view(g.data(), rows, classes), {}, o);
+    close();
+    row_divergence(generator, x, attune::probabilities(rows_of(p)), values, as_view(g.data(), rows, classes), {}, o);
+    close();
+    // A class of probability 0, and numbers that are only proportional to probabilities.
+    auto some = p;
+    for (std::size_t i = 0; i < some.size(); i += 3) some[i] = 0;
+    for (float& q : some) q *= 4;
+    auto log_some = some;
+    for (float& q : log_some) q = std::log(q);
+    std::vector<float> by_logs(3);
+    row_divergence(generator, x, attune::probabilities(rows_of(some)), values, o);
+    row_divergence(generator, x, attune::log_probabilities(rows_of(log_some)), by_logs, o);
+    for (std::size_t n = 0; n < 3; ++n) CHECK((values[n] == by_logs[n] || values[n] == Approx(by_logs[n]).epsilon(1e-5)));
+    some[7] = -1;
+    CHECK(row_divergence(generator, x, attune::probabilities(rows_of(some)), values, o).non_finite >= 1);
+    CHECK(std::isnan(values[0]));
+  });
+}
+
+TEST_CASE("row_divergence: vocabularies of different sizes are an error, or what the option says") {
+  const std::vector<double> five{1, 2, 0, -1, 0.5}, seven{0, 1, 1, 0, 2, 3, -1};
+  const double excluded = -std::numeric_limits<double>::infinity();
+  const std::vector<double> first{seven.begin(), seven.begin() + 5}, widened{1, 2, 0, -1, 0.5, excluded, excluded};
+  const auto row = [](const std::vector<double>& x) { return as_view(x.data(), 1, std::int64_t(x.size())); };
+  for_generators([&](auto generator) {
+    std::vector<double> value(1, 7), expected(1), g(7, 7), expected_g(7, 7);
+    const auto into = [](std::vector<double>& x, std::int64_t size) { return as_view(x.data(), 1, size); };
+    CHECK(contains(error_text([&] { row_divergence(generator, row(five), row(seven), value); }), "columns"));
+    CHECK(value[0] == 7);
+    const divergence_options common{.classes = attune::vocabulary::common}, zero{.classes = attune::vocabulary::zero};
+    // A teacher with more classes.
+    row_divergence(generator, row(five), row(seven), value, into(g, 5), {}, common);
+    row_divergence(generator, row(five), row(first), expected, into(expected_g, 5));
+    CHECK(value == expected);
+    CHECK(g == expected_g);
+    row_divergence(generator, row(five), row(seven), value, into(g, 5), {}, zero);
+    row_divergence(generator, row(widened), row(seven), expected, into(expected_g, 7));
+    CHECK(value == expected);
+    CHECK(std::vector<double>(g.begin(), g.begin() + 5) == std::vector<double>(expected_g.begin(), expected_g.begin() + 5));
+    // A student with more classes: none of its gradient goes to those that are not looked at.
+    row_divergence(generator, row(seven), row(five), value, into(g, 7), {}, common);
+    row_divergence(generator, row(first), row(five), expected, into(expected_g, 5));
+    CHECK(value == expected);
+    CHECK(std::vector<double>(g.begin(), g.begin() + 5) == std::vector<double>(expected_g.begin(), expected_g.begin() + 5));
+    CHECK((g[5] == 0 && g[6] == 0));
+    row_divergence(generator, row(seven), row(five), value, into(g, 7), {}, zero);
+    row_divergence(generator, row(seven), row(widened), expected, into(expected_g, 7));
+    CHECK(value == expected);
+    CHECK(g == expected_g);
+  });
+}
