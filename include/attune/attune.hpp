@@ -176,6 +176,7 @@
 #include <attune/rows/row_state.hpp>
 #include <attune/rows/sequence.hpp>
 #include <attune/rows/token_logps.hpp>
+#include <attune/rows/top_k_divergence.hpp>
 #include <attune/rows/wpo_weights.hpp>
 #include <attune/score/alpha_reward.hpp>
 #include <attune/score/f_slope.hpp>

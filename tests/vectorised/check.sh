@@ -35,7 +35,7 @@ check() {
   "$compiler" -std=c++20 "-$level" "$@" -I "$include" -c "$source" -o "$work/loops.o"
   look "$work/loops.o" > "$work/loops"
   for set in compiled avx2 avx512; do
-    for kernel in block_exp_sum block_exp block_max block_divergence run_samples soft_kernel; do
+    for kernel in block_exp_sum block_exp block_max block_pair_sum block_difference block_divergence run_samples soft_kernel; do
       grep -q " $set $kernel\$" "$work/loops" || { echo "-$level: there is no $kernel for $set"; return 1; }
     done
   done

@@ -24,7 +24,8 @@ void all(attune::view<float, 2> f, attune::view<attune::bfloat16, 2> b, const st
          std::vector<attune::row_state>& states, attune::view<float> reference, attune::view<attune::bfloat16> residual) {
   rows(f, targets, logps, states);
   rows(b, targets, logps, states);
-  attune::row_divergence(attune::divergence::forward_kl{}, f, f, logps);
+  attune::row_divergence(attune::divergence::forward_kl{}, f, b, logps, f);
+  attune::row_divergence(attune::divergence::jensen_shannon{}, f, f, logps);
   attune::soft_update(reference, logps, 0.1);
   attune::soft_update(residual, logps, 0.1, attune::compensation{residual});
 }
