@@ -99,7 +99,7 @@ template <class Execution, class Work>
 update_report run_update(Execution execution, std::int64_t size, const Work& work) {
   const partition cut(size, 4096);
   std::array<update_report, max_chunks> part{};
-  run_chunks(execution, cut.chunks(), [&](int c) { part[static_cast<std::size_t>(c)] = work(cut[c]); });
+  run_chunks(execution, cut.chunks(), [&](int c) { part[static_cast<std::size_t>(c)] = work(cut[c]); }, 8 * size);
   update_report total;
   for (const update_report& r : part) total += r;
   return total;
