@@ -448,6 +448,18 @@ void time_soft_update_compensated(benchmark::State& state, int threads) {
   time_beside_ceiling(state, threads, g, nothing_to_prepare, run);
 }
 
+/// To within one unit in the last place of the 16 bits: up or down.
+void time_soft_update_stochastic(benchmark::State& state, int threads) {
+  model<bfloat16, bfloat16> m;
+  std::uint64_t step = 0;
+  const auto run = [&] {
+    attune::soft_update(on_threads(threads), m.reference, m.policy, policy_weight, attune::stochastic_rounding{.seed = 1, .step = ++step});
+  };
+  if (!passes(state, check_update(m, 0x1p-7, run, [&](std::int64_t i) { return double(float(m.reference(i))); }))) return;
+  const goal g{traffic::lerp, m.averaged, 6 * m.size, "bfloat16 reference read and written, policy read"};
+  time_beside_ceiling(state, threads, g, nothing_to_prepare, run);
+}
+
 // ---- the list
 
 constexpr int thread_counts[] = {1, 2};
@@ -500,6 +512,7 @@ void add_soft_updates() {
   add_for_threads("float", time_soft_update_float);
   add_for_threads("bfloat16_with_master", time_soft_update_master);
   add_for_threads("bfloat16_with_compensation", time_soft_update_compensated);
+  add_for_threads("bfloat16_stochastic", time_soft_update_stochastic);
 }
 
 }  // namespace
