@@ -37,6 +37,8 @@ ATTUNE_PACK_FN void narrow(const S& x, T* to) {
     for (int k = 0; k < lanes<S>; ++k) to[k] = convert<T>(buffer.lane[k]);
   }
 }
+template <int N>
+struct bfloat16_lanes;  // device compilers have no lanes
 #if !defined(__CUDACC__)
 template <int N>
 struct bfloat16_lanes {

@@ -14,7 +14,7 @@ namespace detail {
 template <real T>
 ATTUNE_FN bool same_bits(T a, T b) {
   using bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-  return std::bit_cast<bits>(a) == std::bit_cast<bits>(b);
+  return __builtin_bit_cast(bits, a) == __builtin_bit_cast(bits, b);
 }
 #if !defined(__CUDACC__)
 template <class T, int N>
@@ -40,7 +40,7 @@ ATTUNE_FN S soft_step(S reference, S policy, lane_of<S> policy_weight) {
 namespace detail {
 
 template <class S>
-ATTUNE_FN auto finite(const S& x) { return abs(x) < S(std::numeric_limits<lane_of<S>>::infinity()); }
+ATTUNE_PACK_FN auto finite(const S& x) { return abs(x) < S(std::numeric_limits<lane_of<S>>::infinity()); }
 
 /// Two packs: of 2 lanes<S> consecutive elements. Where every tensor is bfloat16 they are twins, the even and the odd elements, because so they
 /// lie in words of 32 bits.
@@ -71,7 +71,6 @@ class rounding_noise {
     hash(x);
     return index(i) % 2 == 0 ? x & 0xffffu : x >> 16;
   }
-#if !defined(__CUDACC__)
   /// a: of elements i, i + 2, ...; b: of i + 1, i + 3, ...
   template <class W>
   ATTUNE_PACK_FN void of_twins(std::int64_t i, W& a, W& b) const {
@@ -100,7 +99,6 @@ class rounding_noise {
     const W odd = 0u - (number & 1u);
     a = (odd & (a >> 16)) | (~odd & a & 0xffffu);
   }
-#endif
 
  private:
   static constexpr std::uint32_t lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -143,8 +141,10 @@ T round_at_random(float x, std::uint32_t noise) {
   return 0x1p-16 * noise < share ? other : nearest;
 }
 
-#if !defined(__CUDACC__)
 /// Lanes whose bits are words, of which the upper halves are bfloat16s.
+template <int N>
+struct half_words;  // device compilers have no lanes
+#if !defined(__CUDACC__)
 template <int N>
 struct half_words {
   using P = pack<float, N>;
