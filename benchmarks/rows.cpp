@@ -15,6 +15,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,12 @@ using attune::view;
 using bench::ceiling;
 using bench::stream;
 using bench::traffic;
+
+/// The policy of all operations: a pool for each number of threads.
+attune::pool_policy on_threads(int count) {
+  static std::map<int, attune::thread_pool> pools;
+  return attune::on(pools.try_emplace(count, count).first->second);
+}
 
 // ---- memory and data, the same for all benchmarks
 
@@ -292,7 +299,7 @@ bool passes(benchmark::State& state, const verdict& wrong) {
 
 template <class T> void time_token_logps(benchmark::State& state, const scenario& s) {
   problem<T> p(s);
-  const auto run = [&] { attune::token_logps(attune::threads{s.threads}, p.policy(), p.targets, p.logps, p.states); };
+  const auto run = [&] { attune::token_logps(on_threads(s.threads), p.policy(), p.targets, p.logps, p.states); };
   run();
   if (!passes(state, check_logps(p))) return;
   const goal g{traffic::read, p.policy_stream(), p.bytes(), "logits read"};
@@ -301,7 +308,7 @@ template <class T> void time_token_logps(benchmark::State& state, const scenario
 
 template <class T> void time_collision_logps(benchmark::State& state, const scenario& s) {
   problem<T> p(s);
-  const auto run = [&] { attune::collision_logps(attune::threads{s.threads}, p.policy(), p.values); };
+  const auto run = [&] { attune::collision_logps(on_threads(s.threads), p.policy(), p.values); };
   run();
   if (!passes(state, check_collisions(p))) return;
   const goal g{traffic::read, p.policy_stream(), p.bytes(), "logits read"};
@@ -310,8 +317,8 @@ template <class T> void time_collision_logps(benchmark::State& state, const scen
 
 template <class T> void time_gradient_in_place(benchmark::State& state, const scenario& s) {
   problem<T> p(s);
-  attune::token_logps(attune::threads{s.threads}, p.policy(), p.targets, p.logps, p.states);
-  const auto run = [&] { attune::logits_gradient(attune::threads{s.threads}, p.work(), p.targets, p.states, p.coefficients, p.work()); };
+  attune::token_logps(on_threads(s.threads), p.policy(), p.targets, p.logps, p.states);
+  const auto run = [&] { attune::logits_gradient(on_threads(s.threads), p.work(), p.targets, p.states, p.coefficients, p.work()); };
   p.restore_work();
   run();
   if (!passes(state, check_gradient(p))) return;
@@ -322,8 +329,8 @@ template <class T> void time_gradient_in_place(benchmark::State& state, const sc
 
 template <class T> void time_gradient_out_of_place(benchmark::State& state, const scenario& s) {
   problem<T> p(s);
-  attune::token_logps(attune::threads{s.threads}, p.policy(), p.targets, p.logps, p.states);
-  const auto run = [&] { attune::logits_gradient(attune::threads{s.threads}, p.policy(), p.targets, p.states, p.coefficients, p.work()); };
+  attune::token_logps(on_threads(s.threads), p.policy(), p.targets, p.logps, p.states);
+  const auto run = [&] { attune::logits_gradient(on_threads(s.threads), p.policy(), p.targets, p.states, p.coefficients, p.work()); };
   run();
   if (!passes(state, check_gradient(p))) return;
   const goal g{traffic::copy, p.policy_stream(), 2 * p.bytes(), "logits read, gradient written"};
@@ -335,8 +342,8 @@ template <class T> void time_gradient_out_of_place(benchmark::State& state, cons
 template <class T> void time_forward_backward(benchmark::State& state, const scenario& s) {
   problem<T> p(s);
   const auto run = [&] {
-    attune::token_logps(attune::threads{s.threads}, p.work(), p.targets, p.logps, p.states);
-    attune::logits_gradient(attune::threads{s.threads}, p.work(), p.targets, p.states, p.coefficients, p.work());
+    attune::token_logps(on_threads(s.threads), p.work(), p.targets, p.logps, p.states);
+    attune::logits_gradient(on_threads(s.threads), p.work(), p.targets, p.states, p.coefficients, p.work());
   };
   p.restore_work();
   run();
@@ -363,7 +370,7 @@ template <class T> void time_fused(benchmark::State& state, const scenario& s) {
 
 template <class T, class Generator> void time_divergence_value(benchmark::State& state, const scenario& s, const textbook& formula) {
   problem<T> p(s);
-  const auto run = [&] { attune::row_divergence(attune::threads{s.threads}, Generator{}, p.policy(), p.target(), p.values); };
+  const auto run = [&] { attune::row_divergence(on_threads(s.threads), Generator{}, p.policy(), p.target(), p.values); };
   run();
   if (!passes(state, check_divergence(p, formula, false))) return;
   const goal g{traffic::read, p.policy_stream(), 2 * p.bytes(), "both logits read"};
@@ -374,7 +381,7 @@ template <class T, class Generator> void time_divergence_value(benchmark::State&
 /// distance to the value alone shows what the gradient costs.
 template <class T, class Generator> void time_divergence_gradient(benchmark::State& state, const scenario& s, const textbook& formula) {
   problem<T> p(s);
-  const auto run = [&] { attune::row_divergence(attune::threads{s.threads}, Generator{}, p.policy(), p.target(), p.values, p.work()); };
+  const auto run = [&] { attune::row_divergence(on_threads(s.threads), Generator{}, p.policy(), p.target(), p.values, p.work()); };
   run();
   if (!passes(state, check_divergence(p, formula, true))) return;
   const goal g{traffic::read, p.policy_stream(), 2 * p.bytes(), "both logits read (write not counted)"};
@@ -383,7 +390,7 @@ template <class T, class Generator> void time_divergence_gradient(benchmark::Sta
 
 template <class T, class Generator> void time_divergence_in_place(benchmark::State& state, const scenario& s, const textbook& formula) {
   problem<T> p(s);
-  const auto run = [&] { attune::row_divergence(attune::threads{s.threads}, Generator{}, p.work(), p.target(), p.values, p.work()); };
+  const auto run = [&] { attune::row_divergence(on_threads(s.threads), Generator{}, p.work(), p.target(), p.values, p.work()); };
   p.restore_work();
   run();
   if (!passes(state, check_divergence(p, formula, true))) return;
@@ -429,7 +436,7 @@ template <class Model, class Run, class Result> verdict check_update(const Model
 
 void time_soft_update_float(benchmark::State& state, int threads) {
   model<float, float> m;
-  const auto run = [&] { attune::soft_update(attune::threads{threads}, m.reference, m.policy, policy_weight); };
+  const auto run = [&] { attune::soft_update(on_threads(threads), m.reference, m.policy, policy_weight); };
   if (!passes(state, check_update(m, 1e-6, run, [&](std::int64_t i) { return double(m.reference(i)); }))) return;
   const goal g{traffic::lerp, m.averaged, 12 * m.size, "reference read and written, policy read"};
   time_beside_ceiling(state, threads, g, nothing_to_prepare, run);
@@ -438,7 +445,7 @@ void time_soft_update_float(benchmark::State& state, int threads) {
 void time_soft_update_master(benchmark::State& state, int threads) {
   model<float, bfloat16> m;
   const auto run = [&] {
-    attune::soft_update(attune::threads{threads}, m.reference, m.policy, policy_weight, attune::rounded_copy{m.companion});
+    attune::soft_update(on_threads(threads), m.reference, m.policy, policy_weight, attune::rounded_copy{m.companion});
   };
   if (!passes(state, check_update(m, 0x1p-8, run, [&](std::int64_t i) { return double(float(m.companion(i))); }))) return;
   const goal g{traffic::lerp, m.averaged, 12 * m.size, "master read and written, bfloat16 policy read, bfloat16 copy written"};
@@ -448,11 +455,23 @@ void time_soft_update_master(benchmark::State& state, int threads) {
 void time_soft_update_compensated(benchmark::State& state, int threads) {
   model<bfloat16, bfloat16> m;
   const auto run = [&] {
-    attune::soft_update(attune::threads{threads}, m.reference, m.policy, policy_weight, attune::compensation{m.companion});
+    attune::soft_update(on_threads(threads), m.reference, m.policy, policy_weight, attune::compensation{m.companion});
   };
   const auto average = [&](std::int64_t i) { return double(float(m.reference(i))) + double(float(m.companion(i))); };
   if (!passes(state, check_update(m, 0x1p-14, run, average))) return;
   const goal g{traffic::lerp, m.averaged, 10 * m.size, "bfloat16 reference and residual read and written, policy read"};
+  time_beside_ceiling(state, threads, g, nothing_to_prepare, run);
+}
+
+/// To within one unit in the last place of the 16 bits: up or down.
+void time_soft_update_stochastic(benchmark::State& state, int threads) {
+  model<bfloat16, bfloat16> m;
+  std::uint64_t step = 0;
+  const auto run = [&] {
+    attune::soft_update(on_threads(threads), m.reference, m.policy, policy_weight, attune::stochastic_rounding{.seed = 1, .step = ++step});
+  };
+  if (!passes(state, check_update(m, 0x1p-7, run, [&](std::int64_t i) { return double(float(m.reference(i))); }))) return;
+  const goal g{traffic::lerp, m.averaged, 6 * m.size, "bfloat16 reference read and written, policy read"};
   time_beside_ceiling(state, threads, g, nothing_to_prepare, run);
 }
 
@@ -509,6 +528,7 @@ void add_soft_updates() {
   add_for_threads("float", time_soft_update_float);
   add_for_threads("bfloat16_with_master", time_soft_update_master);
   add_for_threads("bfloat16_with_compensation", time_soft_update_compensated);
+  add_for_threads("bfloat16_stochastic", time_soft_update_stochastic);
 }
 
 }  // namespace

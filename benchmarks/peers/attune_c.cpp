@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT
 // A C interface to what compare.py measures, in a shared library that is built with plain -O2. Tensors are dense and row-major; targets are
-// 64-bit; threads = 1 is the serial policy. A function returns 0, or -1 where attune refuses its arguments.
+// 64-bit; threads = 1 is serial. A function returns 0, or -1 where attune refuses its arguments.
 #include <attune/attune.hpp>
 
 #include "../bandwidth.hpp"
 
 #include <cstdio>
+#include <map>
 
 namespace {
 
 using attune::bfloat16;
 using attune::view;
 
-/// Calls work(policy) with what the number of threads asks for. No exception leaves the library.
+std::map<int, attune::thread_pool> pools;  ///< one for each number of threads that was asked for
+
+/// Calls work(policy) with a pool of so many threads. No exception leaves the library.
 template <class Work> int run(int threads, const Work& work) {
   try {
-    if (threads == 1)
-      work(attune::serial{});
-    else
-      work(attune::threads{threads});
+    work(attune::on(pools.try_emplace(threads, threads).first->second));
     return 0;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s\n", e.what());

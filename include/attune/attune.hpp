@@ -59,6 +59,7 @@
 #include <attune/exec/check_samples.hpp>
 #include <attune/exec/convert_lanes.hpp>
 #include <attune/exec/evaluate.hpp>
+#include <attune/exec/executor.hpp>
 #include <attune/exec/group_loop.hpp>
 #include <attune/exec/implicit_reward.hpp>
 #include <attune/exec/instruction_set.hpp>
@@ -66,6 +67,7 @@
 #include <attune/exec/policy.hpp>
 #include <attune/exec/report.hpp>
 #include <attune/exec/sample_loop.hpp>
+#include <attune/exec/thread_pool.hpp>
 #include <attune/link/discopop.hpp>
 #include <attune/link/exo.hpp>
 #include <attune/link/hinge.hpp>

@@ -93,7 +93,7 @@ TEST_CASE("AOT on one pair is cDPO, masked pairs take no part, threads give the 
   CHECK(all.d_chosen[3] == 0);
   CHECK(all.d_rejected[7] == 0);
   CHECK(all.d_chosen[4] == fewer.d_chosen[3]);
-  CHECK(attune::evaluate(attune::threads{3}, attune::aot_unpaired{}, masked, {}, workspace).loss_sum == r.loss_sum);
+  CHECK(attune::evaluate(attune::threads{3, 0}, attune::aot_unpaired{}, masked, {}, workspace).loss_sum == r.loss_sum);
 
   const std::vector<double> weight(12, 1.0);
   masked.weight = weight;

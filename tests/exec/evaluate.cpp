@@ -29,7 +29,7 @@ TEST_CASE("an objective chosen at run time gives the same bits as the objective 
   const attune::report r = evaluate(attune::simpo{.beta = 3}, direct.full(), direct.gradients());
   using any = attune::any_objective<attune::pair_kind, float>;
   const any objective = attune::simpo{.beta = 3};
-  CHECK(same_bits(r, evaluate(attune::threads{3}, objective, chosen.full(), chosen.gradients())));
+  CHECK(same_bits(r, evaluate(attune::threads{3, 0}, objective, chosen.full(), chosen.gradients())));
   CHECK(direct.d_chosen == chosen.d_chosen);
   CHECK(attune::check_gradient(objective));
   CHECK_THROWS_AS(any(attune::simpo{.beta = -1}), attune::error);
@@ -40,7 +40,7 @@ TEST_CASE("the same bits for any number of threads, any position, any micro-batc
     batch_of<float> one(size), many(size);
     const attune::report serial = evaluate(attune::dpo{}, one.plain(), one.gradients());
     for (int threads : {1, 2, 3, 7, 64, 0}) {
-      const attune::report parallel = evaluate(attune::threads{threads}, attune::dpo{}, many.plain(), many.gradients());
+      const attune::report parallel = evaluate(attune::threads{threads, 0}, attune::dpo{}, many.plain(), many.gradients());
       CHECK(same_bits(serial, parallel));
       CHECK(one.d_chosen == many.d_chosen);
       CHECK(one.d_rejected == many.d_rejected);

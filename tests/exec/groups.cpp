@@ -149,7 +149,7 @@ TEST_CASE("groups of equal size and the same groups as ragged ones, threads, mic
   fixed.begin = {};
   fixed.size = 4;
   const attune::report r = evaluate(attune::plackett_luce_dpo{}, fixed, {.logp = b.d_logp});
-  const attune::report s = evaluate(attune::threads{5}, attune::plackett_luce_dpo{}, c.batch(), {.logp = c.d_logp});
+  const attune::report s = evaluate(attune::threads{5, 0}, attune::plackett_luce_dpo{}, c.batch(), {.logp = c.d_logp});
   CHECK(r.loss_sum == s.loss_sum);
   CHECK(r.accuracy == s.accuracy);
   CHECK(b.d_logp == c.d_logp);

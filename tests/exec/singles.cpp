@@ -94,7 +94,7 @@ TEST_CASE("threads, micro-batches and positions do not change singles (P11, P44)
   const attune::kto objective{.kl = 0.5};
   batch_of<float> one(20011), many(20011);
   const attune::report serial = evaluate(objective, one.batch(objective), {.logp = one.d_logp});
-  const attune::report parallel = evaluate(attune::threads{7}, objective, many.batch(objective), {.logp = many.d_logp});
+  const attune::report parallel = evaluate(attune::threads{7, 0}, objective, many.batch(objective), {.logp = many.d_logp});
   CHECK(serial.loss_sum == parallel.loss_sum);
   CHECK(serial.reward_rejected == parallel.reward_rejected);
   CHECK(one.d_logp == many.d_logp);

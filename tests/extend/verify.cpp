@@ -33,7 +33,7 @@ struct verify {
     const float chosen[] = {-10}, rejected[] = {-12}, reference[] = {-11}, length[] = {4};
     float d_chosen[1], d_rejected[1];
     const attune::any_objective<attune::pair_kind, float> objective = attune::gap_dpo{};
-    const attune::report r = attune::evaluate(attune::threads{2}, objective,
+    const attune::report r = attune::evaluate(attune::threads{2, 0}, objective,
                                               attune::pairs<float>{.chosen = chosen, .rejected = rejected, .ref_chosen = reference, .ref_rejected = reference,
                                                                    .chosen_length = length, .rejected_length = length},
                                               {.chosen = d_chosen, .rejected = d_rejected});

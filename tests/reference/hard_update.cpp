@@ -22,7 +22,7 @@ TEST_CASE("hard_update: copies bits where the types agree") {
 
   std::vector<bfloat16> all(65536), copy(65536, bfloat16(1.0f));
   for (std::size_t i = 0; i < all.size(); ++i) all[i].bits = static_cast<std::uint16_t>(i);
-  hard_update(attune::threads{2}, copy, all);
+  hard_update(attune::threads{2, 0}, copy, all);
   for (std::size_t i = 0; i < all.size(); ++i) CHECK(copy[i].bits == i);
 }
 

@@ -91,7 +91,7 @@ TEST_CASE("apply: moves the reference when due, else writes nothing") {
     CHECK(r.elements == (step % 3 == 0 ? 5 : 0));
     CHECK(reference[4] == (step < 3 ? 0.0f : step < 6 ? .5f : .75f));
   }
-  attune::apply(attune::threads{2}, reference_schedule::hard(7), 7, reference, policy);
+  attune::apply(attune::threads{2, 0}, reference_schedule::hard(7), 7, reference, policy);
   CHECK(reference == policy);
 }
 

@@ -185,7 +185,7 @@ TEST_CASE("soft_update: any cut into shards and any number of threads give the b
   CHECK(sum.elements == all.elements);
   for (int threads : {1, 2, 3, 7, 0}) {
     auto parallel = start;
-    CHECK(soft_update(attune::threads{threads}, parallel, policy, .1).elements == std::int64_t(n));
+    CHECK(soft_update(attune::threads{threads, 0}, parallel, policy, .1).elements == std::int64_t(n));
     CHECK(same_bits(parallel, whole));
   }
 
@@ -194,7 +194,7 @@ TEST_CASE("soft_update: any cut into shards and any number of threads give the b
   std::vector<bfloat16> residual_a(n), residual_b(n);
   for (int step = 0; step < 3; ++step) {
     soft_update(a, half_policy, .1, attune::compensation{residual_a});
-    soft_update(attune::threads{3}, b, half_policy, .1, attune::compensation{residual_b});
+    soft_update(attune::threads{3, 0}, b, half_policy, .1, attune::compensation{residual_b});
   }
   CHECK(same_bits(a, b));
   CHECK(same_bits(residual_a, residual_b));

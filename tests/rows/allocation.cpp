@@ -68,5 +68,5 @@ TEST_CASE("the row functions do not allocate") {
   check<float>(attune::serial{});
   check<double>(attune::serial{});
   check<bfloat16>(attune::serial{});
-  check<float>(attune::threads{3});
+  check<float>(attune::threads{3, 0});
 }

@@ -124,7 +124,7 @@ TEST_CASE("collision_logps: the same bits for any strides, batch, position in it
   CHECK(same_bits(part.values, {whole.values.begin() + 2048, whole.values.begin() + 2055}));
   for (int count : {1, 2, 3, 7}) {
     std::vector<float> values(4096, 7);
-    CHECK(collision_logps(attune::threads{count}, as_view(many.data(), 4096, classes), values).rows == 4096);
+    CHECK(collision_logps(attune::threads{count, 0}, as_view(many.data(), 4096, classes), values).rows == 4096);
     CHECK(same_bits(values, whole.values));
   }
 }

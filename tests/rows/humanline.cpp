@@ -84,8 +84,8 @@ TEST_CASE("humanline: the coefficients are the derivative of the log-ratios, for
   humanline_log_ratios(as_view(policy.data(), sequences, steps), r, m, ratios);
   const placed<double> transposed(policy, sequences, steps, 1, sequences, nan_f);
   for (int count : {1, 2, 3, 7}) {
-    humanline_log_ratios(attune::threads{count}, transposed.matrix, r, m, again);
-    humanline_coefficients(attune::threads{count}, c, transposed.matrix, r, m, as_view(spread.data(), sequences, steps));
+    humanline_log_ratios(attune::threads{count, 0}, transposed.matrix, r, m, again);
+    humanline_coefficients(attune::threads{count, 0}, c, transposed.matrix, r, m, as_view(spread.data(), sequences, steps));
     CHECK(same_bits(ratios, again));
     CHECK(same_bits(out, spread));
   }

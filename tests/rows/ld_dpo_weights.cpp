@@ -57,7 +57,7 @@ TEST_CASE("ld_dpo_weights: alpha 1 is the mask, alpha 0 leaves completions of on
     CHECK(cut[b] == plain[b]);  // the shorter one is untouched
   }
   CHECK(shorter >= int(pairs));
-  for (int count : {1, 2, 3, 7}) CHECK(same_bits(sums(0.375, attune::threads{count}), middle));
+  for (int count : {1, 2, 3, 7}) CHECK(same_bits(sums(0.375, attune::threads{count, 0}), middle));
 }
 
 TEST_CASE("ld_dpo_weights rejects what does not fit, before writing") {

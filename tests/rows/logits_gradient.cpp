@@ -241,7 +241,7 @@ TEST_CASE("logits_gradient: a row's bits depend neither on its batch, nor its po
   }
   for (int count : {1, 2, 3, 7}) {
     std::vector<bfloat16> g = s.logits;
-    logits_gradient(attune::threads{count}, as_view(g.data(), 4096, 97), s.targets, s.states, s.coefficients, as_view(g.data(), 4096, 97));
+    logits_gradient(attune::threads{count, 0}, as_view(g.data(), 4096, 97), s.targets, s.states, s.coefficients, as_view(g.data(), 4096, 97));
     CHECK(same_bits(g, whole));
   }
 }

@@ -310,7 +310,7 @@ TEST_CASE("row_divergence: strides, in place, batch, position and threads do not
     }
     for (int count : {1, 2, 3, 7}) {
       std::vector<float> values(std::size_t(rows), 7), gradient = x;
-      row_divergence(attune::threads{count}, generator, as_view(gradient.data(), rows, classes), as_view(y.data(), rows, classes), values,
+      row_divergence(attune::threads{count, 0}, generator, as_view(gradient.data(), rows, classes), as_view(y.data(), rows, classes), values,
                      as_view(gradient.data(), rows, classes));
       CHECK(same_bits(values, whole.values));
       CHECK(same_bits(gradient, whole.gradient));

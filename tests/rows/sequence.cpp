@@ -50,7 +50,7 @@ TEST_CASE("sequence_logps: left- and right-padded copies, any stride and any num
   CHECK(same_bits(packed, sums(attune::serial{}, as_view(left.data(), sequences, steps), as_view(left_mask.data(), sequences, steps))));
   for (int count : {1, 2, 3, 7}) {
     CHECK(same_bits(packed,
-                    sums(attune::threads{count}, as_view(right.data(), sequences, steps), as_view(right_mask.data(), sequences, steps))));
+                    sums(attune::threads{count, 0}, as_view(right.data(), sequences, steps), as_view(right_mask.data(), sequences, steps))));
   }
   const placed<float> transposed(tokens, sequences, active, 1, sequences, nan_f);
   CHECK(same_bits(packed, sums(attune::serial{}, transposed.matrix, {})));
@@ -87,7 +87,7 @@ TEST_CASE("token_coefficients is the transpose of sequence_logps") {
   for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = std::uint8_t(i % 3 == 1 ? 0 : i);
   std::vector<double> sums(6), coefficients(30, 7);
   sequence_logps(as_view(x.data(), sequences, steps), as_view(mask.data(), sequences, steps), sums);
-  token_coefficients(attune::threads{2}, c, as_view(mask.data(), sequences, steps), as_view(coefficients.data(), sequences, steps));
+  token_coefficients(attune::threads{2, 0}, c, as_view(mask.data(), sequences, steps), as_view(coefficients.data(), sequences, steps));
   double left = 0, right = 0;  // <c, S x> = <S^T c, x>
   for (std::size_t b = 0; b < 6; ++b) left += c[b] * sums[b];
   for (std::size_t i = 0; i < 30; ++i) {
@@ -121,7 +121,7 @@ TEST_CASE("token weights: a weighted sum and its transpose, lengths stay counts,
   CHECK(report.non_finite == 0);
 
   const std::vector<float> c{2, nan_f};
-  token_coefficients(attune::threads{2}, c, m, as_view(out.data(), 2, 4), w);
+  token_coefficients(attune::threads{2, 0}, c, m, as_view(out.data(), 2, 4), w);
   CHECK(std::vector<float>(out.begin(), out.begin() + 6) == std::vector<float>{2, 1, -4, 0, 0, 0});
   CHECK(std::isnan(out[6]));
   token_coefficients(c, {}, as_view(out.data(), 2, 4), as_view(std::vector<float>(8, 0.0f).data(), 2, 4));
@@ -134,7 +134,7 @@ TEST_CASE("token weights: a weighted sum and its transpose, lengths stay counts,
   std::vector<float> plain(300), weighted(300);
   sequence_logps(as_view(many.data(), sequences, steps), {}, plain);
   for (int count : {1, 2, 7}) {
-    sequence_logps(attune::threads{count}, as_view(many.data(), sequences, steps), {}, weighted, {},
+    sequence_logps(attune::threads{count, 0}, as_view(many.data(), sequences, steps), {}, weighted, {},
                    as_view(ones.data(), sequences, steps));
     CHECK(same_bits(plain, weighted));
   }

@@ -185,7 +185,7 @@ TEST_CASE("token_logps: a row's bits depend neither on its batch, nor its positi
   }
   for (int count : {1, 2, 3, 7}) {
     forward<bfloat16> f{std::vector<float>(4096), std::vector<row_state>(4096), {}};
-    f.report = token_logps(attune::threads{count}, as_view(many.data(), 4096, classes), y, f.logps, f.states);
+    f.report = token_logps(attune::threads{count, 0}, as_view(many.data(), 4096, classes), y, f.logps, f.states);
     CHECK(same_bits(f.logps, whole.logps));
     CHECK(same_bits(f.states, whole.states));
     CHECK(f.report.rows == 4096);

@@ -24,7 +24,7 @@ TEST_CASE("wpo_weights: the exponential of the mean over active tokens, with and
   CHECK(weights[2] == 0);
   CHECK(report.masked == 1);
   CHECK(report.non_finite == 0);
-  wpo_weights(attune::threads{2}, x, b, m, weights);
+  wpo_weights(attune::threads{2, 0}, x, b, m, weights);
   CHECK(weights[0] == Approx(std::exp((1 + 0 - 2) / 3.0)).epsilon(1e-15));
   CHECK(weights[1] == Approx(std::exp(-3.0)).epsilon(1e-15));
 
@@ -78,7 +78,7 @@ TEST_CASE("wpo_weights: the same bits for any number of threads and padding, and
   std::vector<float> expected(500), weights(500);
   wpo_weights(as_view(tokens.data(), sequences, steps), as_view(base.data(), sequences, steps), {}, expected);
   for (int count : {1, 2, 3, 7}) {
-    wpo_weights(attune::threads{count}, as_view(tokens.data(), sequences, steps), as_view(base.data(), sequences, steps), {}, weights);
+    wpo_weights(attune::threads{count, 0}, as_view(tokens.data(), sequences, steps), as_view(base.data(), sequences, steps), {}, weights);
     CHECK(same_bits(weights, expected));
   }
   const auto x = as_view(tokens.data(), 2, 3);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Lanes from and to tensors of another element type: 16-bit storage and double, dense or strided.
+// Lanes from and to memory of another element type: 16-bit storage and double.
 #pragma once
 
 #include <attune/exec/lanes.hpp>  // lane_buffer, lanes
@@ -37,6 +37,8 @@ ATTUNE_PACK_FN void narrow(const S& x, T* to) {
     for (int k = 0; k < lanes<S>; ++k) to[k] = convert<T>(buffer.lane[k]);
   }
 }
+template <int N>
+struct bfloat16_lanes;  // device compilers have no lanes
 #if !defined(__CUDACC__)
 template <int N>
 struct bfloat16_lanes {
@@ -60,28 +62,5 @@ ATTUNE_PACK_FN void narrow(const pack<float, N>& x, bfloat16* to) {  // the form
   write_vector(to, __builtin_convertvector((nan & (high | 0x40u)) | (~nan & rounded), typename lane::bits));
 }
 #endif
-
-/// Lanes i, i + 1, ... of a tensor. Dense: consecutive in memory, and a whole pack (n is not looked at). Else n elements of any stride,
-/// and 0 in the other lanes.
-template <bool Dense, class S, class T>
-ATTUNE_PACK_FN S read_lanes(const view<const T>& x, std::int64_t i, int n) {
-  if constexpr (Dense) {
-    return widen<S>(x.data() + i);
-  } else {
-    lane_buffer<S> buffer(lane_of<S>(0));
-    for (int k = 0; k < n; ++k) buffer.lane[k] = convert<lane_of<S>>(x(i + k));
-    return buffer.packed();
-  }
-}
-template <bool Dense, class T, class S>
-ATTUNE_PACK_FN void write_lanes(const view<T>& x, std::int64_t i, int n, const S& value) {
-  if constexpr (Dense) {
-    narrow(value, x.data() + i);
-  } else {
-    T element[lanes<S>];
-    narrow(value, element);
-    for (int k = 0; k < n; ++k) x(i + k) = element[k];
-  }
-}
 
 }  // namespace attune::detail

@@ -154,7 +154,16 @@ struct run_samples {
   }
 };
 
-/// n elements of a column of the batch, converted: numbers, lengths (absent: 1), labels as +1 and -1 (absent: +1).
+/// A run of the same number, for members that are absent and weights that are 1: nothing is filled in.
+template <class R, int Number> struct constant_run {
+  alignas(64) R of[run_length];
+  constexpr constant_run() : of{} {
+    for (R& x : of) x = R(Number);
+  }
+};
+template <class R, int Number> inline constexpr constant_run<R, Number> constant_of;
+
+/// n elements of a column of the batch, converted: numbers, lengths, labels as +1 and -1.
 template <class R, storage T>
 void copy_column(const view<const T>& x, std::int64_t i, int n, R* to) {
   for (int k = 0; k < n; ++k) to[k] = static_cast<R>(x(i + k));
@@ -170,8 +179,8 @@ void copy_column(const view<const std::uint8_t>& labels, std::int64_t i, int n, 
   for (int k = 0; k < n; ++k) to[k] = labels(i + k) != 0 ? R(1) : R(-1);
 }
 template <class R, class X>
-constexpr R absent_value(const X&) {
-  return std::same_as<X, length_view> || std::same_as<X, view<const std::uint8_t>> ? R(1) : R(0);
+constexpr const R* absent_run(const X&) {
+  return std::same_as<X, length_view> || std::same_as<X, view<const std::uint8_t>> ? constant_of<R, 1>.of : constant_of<R, 0>.of;
 }
 
 /// Makes runs of a batch and puts their gradients where they belong.
@@ -181,17 +190,9 @@ class run_reader {
   static constexpr int columns = int(member_count<Kind>), variables = policy_members<Kind>;
 
  public:
-  run_reader(const Batch& batch, const Gradients& gradients, double gradient_scale, chunk_range range)
+  run_reader(const Batch& batch, const Gradients& gradients, double gradient_scale)
       : batch_(batch), gradients_(gradients), plain_(batch.weight.absent() && batch.mask.absent()) {
     run_.gradient_scale = static_cast<R>(gradient_scale);
-    const std::int64_t samples = range.end - range.begin;
-    const int used = samples < run_length ? (static_cast<int>(samples) + run_quantum - 1) / run_quantum * run_quantum : run_length;
-    for (int k = 0; k < used; ++k) weight_[k] = R(1);
-    for_each_column(batch.columns(), [&](auto m, const auto& x) {
-      if constexpr (m < columns) {
-        for (int k = 0; x.absent() && k < used; ++k) members_[m][k] = absent_value<R>(x);
-      }
-    });
   }
 
   double weight() const { return weight_sum_; }
@@ -220,9 +221,10 @@ class run_reader {
 
  private:
   void read_weights(std::int64_t i, int n) {
-    run_.weight = weight_;
+    run_.weight = plain_ && n == run_.size ? constant_of<R, 1>.of : weight_;
     count_ += plain_ ? n : 0;
     weight_sum_ += plain_ ? n : 0;
+    for (int k = 0; plain_ && n < run_.size && k < n; ++k) weight_[k] = R(1);
     for (int k = 0; !plain_ && k < n; ++k) {
       const bool masked = !batch_.mask.absent() && batch_.mask(i + k) == 0;
       const R weight = masked ? R(0) : batch_.weight.absent() ? R(1) : static_cast<R>(batch_.weight(i + k));
@@ -252,10 +254,11 @@ class run_reader {
   template <std::size_t M, class X>
   const R* copied(const X& x, std::int64_t i, int n) {
     constexpr R typical = static_cast<R>(members<Kind>()[M].typical);
+    if (x.absent()) return absent_run<R>(x);
     R* to = members_[M];
-    if (!x.absent()) copy_column(x, i, n, to);
-    for (int k = 0; !plain_ && k < n; ++k) to[k] = weight_[k] > 0 ? to[k] : x.absent() ? to[k] : typical;
-    for (int k = n; !x.absent() && k < run_.size; ++k) to[k] = typical;
+    copy_column(x, i, n, to);
+    for (int k = 0; !plain_ && k < n; ++k) to[k] = weight_[k] > 0 ? to[k] : typical;
+    for (int k = n; k < run_.size; ++k) to[k] = typical;
     return to;
   }
 
@@ -279,7 +282,7 @@ report evaluate_chunk(const O& objective, const Batch& batch, const Gradients& g
     else run_kernel<P, run_samples<Kind, with_gradients>>(&objective, &samples, &sums);
   };
   const bool with_gradients = !std::get<0>(gradients.columns()).absent();
-  run_reader<Kind, T, Batch, Gradients> reader(batch, gradients, gradient_scale, range);
+  run_reader<Kind, T, Batch, Gradients> reader(batch, gradients, gradient_scale);
   report_sums<R> sums;
   for (std::int64_t i = range.begin; i < range.end; i += run_length) {
     const int n = static_cast<int>(range.end - i < run_length ? range.end - i : run_length);

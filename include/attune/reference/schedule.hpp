@@ -95,27 +95,43 @@ inline reference_schedule reference_schedule::parse(std::string_view given) {
   return result;
 }
 
+namespace detail {
+
+template <class Execution, class T, class P, class Companion>
+update_report apply(const Execution& execution, const reference_schedule& schedule, std::int64_t step, std::span<const model_tensor<T, P, Companion>> model) {
+  if (!can_average<T, Companion> && schedule.policy_weight > 0 && schedule.policy_weight < 1) {
+    throw error("attune: reference is a 16-bit tensor without compensation and the schedule is " + schedule.text() +
+                "; expected a float reference, attune::compensation{residual}, attune::stochastic_rounding, or a hard schedule");
+  }
+  check_weight(schedule.policy_weight);
+  if (schedule.due(step)) return update(execution, model, schedule.policy_weight);
+  check_model(model);
+  return {};
+}
+
+}  // namespace detail
+
 /// Moves the reference if the schedule says so after optimiser step `step` (from 1); else writes nothing and reports 0 elements. Tensors
-/// are checked at every step. Arguments as of soft_update and hard_update; a 16-bit reference without compensation can be copied only.
+/// are checked at every step. Arguments as of soft_update and hard_update, a list of attune::model_tensor included; a 16-bit reference
+/// without compensation or stochastic rounding can be copied only.
 template <execution_policy Execution, tensor Reference, tensor Policy, class Companion = detail::no_companion>
 update_report apply(Execution execution, const reference_schedule& schedule, std::int64_t step, Reference&& reference, Policy&& policy,
                     Companion companion = {}) {
-  const auto to = as_view<1>(static_cast<Reference&&>(reference));
-  const auto from = detail::read_only(as_view<1>(static_cast<Policy&&>(policy)));
-  if constexpr (half_storage<detail::reference_element<Reference>> && !detail::is_compensation<Companion>) {
-    if (schedule.policy_weight > 0 && schedule.policy_weight < 1) {
-      throw error("attune: reference is a 16-bit tensor without compensation and the schedule is " + schedule.text() +
-                  "; expected a float reference, attune::compensation{residual}, or a hard schedule");
-    }
-  }
-  detail::check_update(to, from, schedule.policy_weight, companion);
-  if (!schedule.due(step)) return {};
-  return detail::update(execution, to, from, schedule.policy_weight, companion);
+  const auto model = detail::one_tensor(static_cast<Reference&&>(reference), static_cast<Policy&&>(policy), companion);
+  return detail::apply(execution, schedule, step, detail::tensors(model));
 }
 template <tensor Reference, tensor Policy, class Companion = detail::no_companion>
 update_report apply(const reference_schedule& schedule, std::int64_t step, Reference&& reference, Policy&& policy,
                     Companion companion = {}) {
   return apply(serial{}, schedule, step, static_cast<Reference&&>(reference), static_cast<Policy&&>(policy), companion);
+}
+template <execution_policy Execution, model_tensors Model>
+update_report apply(Execution execution, const reference_schedule& schedule, std::int64_t step, const Model& model) {
+  return detail::apply(execution, schedule, step, detail::tensors(model));
+}
+template <model_tensors Model>
+update_report apply(const reference_schedule& schedule, std::int64_t step, const Model& model) {
+  return detail::apply(serial{}, schedule, step, detail::tensors(model));
 }
 
 }  // namespace attune

@@ -4,6 +4,8 @@
 #include <attune/exec/instruction_set.hpp>
 #include <attune/reference/update.hpp>
 
+#include <cmath>
+
 namespace attune {
 
 namespace detail {
@@ -12,7 +14,7 @@ namespace detail {
 template <real T>
 ATTUNE_FN bool same_bits(T a, T b) {
   using bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-  return std::bit_cast<bits>(a) == std::bit_cast<bits>(b);
+  return __builtin_bit_cast(bits, a) == __builtin_bit_cast(bits, b);
 }
 #if !defined(__CUDACC__)
 template <class T, int N>
@@ -37,177 +39,432 @@ ATTUNE_FN S soft_step(S reference, S policy, lane_of<S> policy_weight) {
 
 namespace detail {
 
+template <class S>
+ATTUNE_PACK_FN auto finite(const S& x) { return abs(x) < S(std::numeric_limits<lane_of<S>>::infinity()); }
+
+/// Two packs: of 2 lanes<S> consecutive elements. Where every tensor is bfloat16 they are twins, the even and the odd elements, because so they
+/// lie in words of 32 bits.
+template <class S>
+struct pack_pair {
+  S a, b;
+};
+
+/// Random numbers of 16 bits for stochastic_rounding. Two neighbouring elements have the halves of a hash of their index (three rounds of shift
+/// and multiply; with two, elements 4096 apart would be correlated) under a key made of seed, step and the index's upper half.
+class rounding_noise {
+ public:
+  rounding_noise() = default;
+  explicit rounding_noise(const stochastic_rounding& x) : first_(x.first), seed_(mixed(mixed(x.seed) + x.step)) {}
+
+  /// Takes the key of element i; it holds up to the returned element, at most `end`.
+  std::int64_t enter(std::int64_t i, std::int64_t end) {
+    const auto index = static_cast<std::uint64_t>(first_ + i);
+    const std::uint64_t key = mixed(seed_ + (index >> 32)), left = (std::uint64_t{1} << 32) - (index & 0xffffffffu);
+    before_ = static_cast<std::uint32_t>(key);
+    between_ = static_cast<std::uint32_t>(key >> 32);
+    return static_cast<std::uint64_t>(end - i) < left ? end : i + static_cast<std::int64_t>(left);
+  }
+  std::uint32_t index(std::int64_t i) const { return static_cast<std::uint32_t>(first_ + i); }
+
+  std::uint32_t of(std::int64_t i) const {
+    std::uint32_t x = index(i) >> 1;
+    hash(x);
+    return index(i) % 2 == 0 ? x & 0xffffu : x >> 16;
+  }
+  /// a: of elements i, i + 2, ...; b: of i + 1, i + 3, ...
+  template <class W>
+  ATTUNE_PACK_FN void of_twins(std::int64_t i, W& a, W& b) const {
+    read_vector(lane_numbers, a);
+    a += index(i) >> 1;
+    hash(a);
+    if (index(i) % 2 == 0) {
+      b = a >> 16;
+      a &= 0xffffu;
+    } else {
+      read_vector(lane_numbers, b);
+      b += (index(i) + 1) >> 1;
+      hash(b);
+      a >>= 16;
+      b &= 0xffffu;
+    }
+  }
+  /// Of elements i, i + 1, ...
+  template <class W>
+  ATTUNE_PACK_FN void of_lanes(std::int64_t i, W& a) const {
+    W number;
+    read_vector(lane_numbers, number);
+    number += index(i);
+    a = number >> 1;
+    hash(a);
+    const W odd = 0u - (number & 1u);
+    a = (odd & (a >> 16)) | (~odd & a & 0xffffu);
+  }
+
+ private:
+  static constexpr std::uint32_t lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+  /// x: numbers of pairs of elements; becomes random numbers. On a number or on lanes.
+  template <class W>
+  ATTUNE_PACK_FN void hash(W& x) const {
+    x ^= before_;
+    x ^= x >> 17;
+    x *= 0xed5ad4bbu;
+    x ^= x >> 11;
+    x += between_;
+    x *= 0xac4c1b51u;
+    x ^= x >> 15;
+    x *= 0x31848babu;
+    x ^= x >> 14;
+  }
+  static std::uint64_t mixed(std::uint64_t x) {  // splitmix64
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+  }
+
+  std::int64_t first_ = 0;
+  std::uint64_t seed_ = 0;
+  std::uint32_t before_ = 0, between_ = 0;
+};
+
+/// x as one of its neighbours in T, such that the expectation over the 16 bits of noise is x.
+template <half_storage T>
+T round_at_random(float x, std::uint32_t noise) {
+  const T nearest = static_cast<T>(x);
+  const float value = static_cast<float>(nearest);
+  if (value == x || x != x) return nearest;
+  const auto bits = std::bit_cast<std::uint16_t>(nearest);  // sign and magnitude: the next magnitude is the next number
+  const int next = value == 0 ? (x < 0 ? 0x8001 : 1) : bits + (std::fabs(value) < std::fabs(x) ? 1 : -1);
+  const T other = std::bit_cast<T>(static_cast<std::uint16_t>(next));
+  const double share = (double{x} - double{value}) / (double{static_cast<float>(other)} - double{value});
+  return 0x1p-16 * noise < share ? other : nearest;
+}
+
+/// Lanes whose bits are words, of which the upper halves are bfloat16s.
+template <int N>
+struct half_words;  // device compilers have no lanes
+#if !defined(__CUDACC__)
+template <int N>
+struct half_words {
+  using P = pack<float, N>;
+  using vector = typename bfloat16_lanes<N>::words;
+  vector v;
+
+  ATTUNE_PACK_FN explicit half_words(const P& x) : v(__builtin_bit_cast(vector, x.v)) {}
+  ATTUNE_PACK_FN P nearest() const { return upper(v + 0x7fffu + ((v >> 16) & 1u)); }
+  ATTUNE_PACK_FN P quiet() const { return upper(v | 0x400000u); }
+  ATTUNE_PACK_FN P at_random(const vector& noise) const { return upper(v + noise); }
+
+ private:
+  static ATTUNE_PACK_FN P upper(const vector& x) { return {__builtin_bit_cast(typename P::vector, x & 0xffff0000u)}; }
+};
+#endif
+
+/// What a tile contributes to the report.
+template <class S>
+class soft_counts {
+  using R = lane_of<S>;
+
+ public:
+  ATTUNE_PACK_FN void add(const S& before, const S& target, const S& after, const S& moved, const S& stored) {
+    const auto unmoved = (after == before) | (moved == before);
+    stalled_ = stalled_ + select(unmoved & (before != target), S(R(1)), S(R(0)));
+    non_finite_ = non_finite_ + select(finite(stored), S(R(0)), S(R(1)));
+  }
+  ATTUNE_PACK_FN void add_to(update_report& report) const {
+    for (R count : lane_buffer<S>(stalled_).lane) report.stalled += static_cast<std::int64_t>(count);
+    for (R count : lane_buffer<S>(non_finite_).lane) report.non_finite += static_cast<std::int64_t>(count);
+  }
+
+ private:
+  S stalled_ = S(R(0)), non_finite_ = S(R(0));  // exact in a float
+};
+
 template <class S, class T, class P, class Companion>
 class soft_loop {
   using R = lane_of<S>;
-  static constexpr int width = lanes<S>;
+  using K = std::remove_cvref_t<decltype(*memory_of(std::declval<const Companion&>()).data())>;  ///< of the companion; char: it has no memory
+  static constexpr bool has_memory = is_rounded_copy<Companion> || is_compensation<Companion>;
+  static constexpr bool in_words = std::is_same_v<T, bfloat16> && !std::is_same_v<S, R>;  ///< else 16 bits are rounded one by one
+  static constexpr bool twins = in_words && std::is_same_v<P, bfloat16>;
+  static constexpr int width = 2 * lanes<S>;
+  static constexpr std::int64_t tile_size = 1 << 16;
 
  public:
-  soft_loop(view<T> reference, view<const P> policy, double policy_weight, Companion companion)
-      : reference_(reference), policy_(policy), weight_(static_cast<R>(policy_weight)), companion_(companion) {}
+  ATTUNE_PACK_FN soft_loop(const model_tensor<T, P, Companion>& x, double policy_weight)
+      : reference_(x.reference), policy_(x.policy), memory_(memory_of(x.companion)), weight_(static_cast<R>(policy_weight)) {
+    if constexpr (is_stochastic<Companion>) random_ = rounding_noise(x.companion);
+  }
 
-  ATTUNE_PACK_FN update_report operator()(chunk_range range) const {
+  ATTUNE_PACK_FN update_report operator()(chunk_range range) {
     update_report result;
-    const bool is_dense = dense();
-    for (std::int64_t tile = range.begin; tile < range.end; tile += tile_size) {
-      const std::int64_t end = range.end - tile < tile_size ? range.end : tile + tile_size;
-      S stalled(R(0)), non_finite(R(0));  // counts of one tile, exact in a float
+    const bool dense = reference_.stride(0) == 1 && policy_.stride(0) == 1 && (!has_memory || memory_.stride(0) == 1);
+    for (std::int64_t tile = range.begin, end; tile < range.end; tile = end) {
+      end = range.end - tile < tile_size ? range.end : tile + tile_size;
+      if constexpr (is_stochastic<Companion>) end = random_.enter(tile, end);
+      soft_counts<S> counts;
       std::int64_t i = tile;
-      for (; is_dense && i + width <= end; i += width) step<true>(i, width, stalled, non_finite);
-      for (; i < end; i += width) step<false>(i, static_cast<int>(end - i < width ? end - i : width), stalled, non_finite);
-      for (R count : lane_buffer<S>(stalled).lane) result.stalled += weight_ > 0 ? static_cast<std::int64_t>(count) : 0;
-      for (R count : lane_buffer<S>(non_finite).lane) result.non_finite += static_cast<std::int64_t>(count);
+      for (; dense && i + width <= end; i += width) {
+        prefetch(i);
+        step(reference_.data() + i, policy_.data() + i, has_memory ? memory_.data() + i : nullptr, i, counts);
+      }
+      for (; i < end; i += width) gathered_step(i, end - i < width ? end - i : width, counts);
+      counts.add_to(result);
       result.elements += end - tile;
     }
+    if (!(weight_ > 0)) result.stalled = 0;
     return result;
   }
 
  private:
-  static constexpr std::int64_t tile_size = 1 << 16;
-
-  // Lanes beyond n hold 0 on both sides, so they count as neither stalled nor non-finite.
-  template <bool Dense>
-  ATTUNE_PACK_FN void step(std::int64_t i, int n, S& stalled, S& non_finite) const {
-    const S target = read_lanes<Dense, S>(policy_, i, n), before = average<Dense>(i, n);
-    const S after = soft_step(before, target, weight_), stored = write<Dense>(i, n, before, after);
-    const auto unmoved = (after == before) | (stored == before);
-    stalled = stalled + select(unmoved & (before != target), S(R(1)), S(R(0)));
-    non_finite = non_finite + select(finite(stored), S(R(0)), S(R(1)));
+  /// 2 KiB ahead, once for a cache line or more often. The address is a number: it may lie beyond the tensor.
+  template <class E>
+  static ATTUNE_PACK_FN void prefetch(const E* x) {
+    constexpr int bytes = width * int(sizeof(E));
+    for (int b = 0; b < bytes; b += 64) __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(x) + 2048 + std::uintptr_t(b)));
+  }
+  ATTUNE_PACK_FN void prefetch(std::int64_t i) const {
+    prefetch(reference_.data() + i);
+    prefetch(policy_.data() + i);
+    if constexpr (has_memory) prefetch(memory_.data() + i);
   }
 
-  // reference, or reference + residual, which keeps the sign of a zero reference.
-  template <bool Dense>
-  ATTUNE_PACK_FN S average(std::int64_t i, int n) const {
-    const S head = read_lanes<Dense, S>(read_only(reference_), i, n);
-    if constexpr (is_compensation<Companion>) {
-      const S tail = read_lanes<Dense, S>(read_only(companion_.residual), i, n);
-      return select(tail == S(R(0)), head, head + tail);
-    } else {
-      return head;
+  /// n elements from i, from and to tensors of any stride. The elements up to a whole step are 0 on both sides: neither stalled nor infinite.
+  ATTUNE_PACK_FN void gathered_step(std::int64_t i, std::int64_t n, soft_counts<S>& counts) const {
+    T reference[width] = {};
+    P policy[width] = {};
+    K memory[width] = {};
+    for (int k = 0; k < n; ++k) {
+      reference[k] = reference_(i + k);
+      policy[k] = policy_(i + k);
+      if constexpr (has_memory) memory[k] = memory_(i + k);
+    }
+    step(reference, policy, memory, i, counts);
+    for (int k = 0; k < n; ++k) {
+      reference_(i + k) = reference[k];
+      if constexpr (has_memory) memory_(i + k) = memory[k];
     }
   }
 
-  // Writes the reference and its companion; returns the average that they then hold.
-  template <bool Dense>
-  ATTUNE_PACK_FN S write(std::int64_t i, int n, S before, S after) const {
-    if constexpr (is_rounded_copy<Companion>) write_lanes<Dense>(companion_.storage, i, n, after);
-    if constexpr (half_storage<T>) {
-      return write_half<Dense>(i, n, before, after);
+  /// `width` consecutive elements, of which the first is element i.
+  ATTUNE_PACK_FN void step(T* reference, const P* policy, K* memory, std::int64_t i, soft_counts<S>& counts) const {
+    const pack_pair<S> head = read(reference), target = read(policy);
+    pack_pair<S> before = head;
+    if constexpr (is_compensation<Companion>) {
+      const pack_pair<S> tail = read(memory);
+      before = {sum(head.a, tail.a), sum(head.b, tail.b)};
+    }
+    const pack_pair<S> after = {soft_step(before.a, target.a, weight_), soft_step(before.b, target.b, weight_)};
+    if constexpr (is_rounded_copy<Companion>) write(after, memory);
+    const pack_pair<S> stored = write_reference(reference, policy, head, after, i);
+    pack_pair<S> moved = is_stochastic<Companion> ? after : stored;
+    if constexpr (is_compensation<Companion>) {
+      pack_pair<S> low = {lost(after.a, stored.a), lost(after.b, stored.b)};
+      if constexpr (in_words) {
+        low = {half_words<lanes<S>>(low.a).nearest(), half_words<lanes<S>>(low.b).nearest()};
+        write_words(low, memory);
+      } else {
+        write(low, memory);
+        low = read(memory);
+      }
+      moved = {stored.a + low.a, stored.b + low.b};
+    }
+    counts.add(before.a, target.a, after.a, moved.a, stored.a);
+    counts.add(before.b, target.b, after.b, moved.b, stored.b);
+  }
+
+  // head + tail, which keeps the sign of a zero head.
+  static ATTUNE_PACK_FN S sum(const S& head, const S& tail) { return select(tail == S(R(0)), head, head + tail); }
+  // What rounding to 16 bits loses: exact (Dekker). 0 where the reference is infinite or NaN.
+  static ATTUNE_PACK_FN S lost(const S& after, const S& stored) { return select(finite(stored), after - stored, S(R(0))); }
+
+  /// Returns what the reference then is.
+  ATTUNE_PACK_FN pack_pair<S> write_reference(T* reference, const P* policy, const pack_pair<S>& head, const pack_pair<S>& after, std::int64_t i) const {
+    constexpr int half = lanes<S>;
+    if constexpr (in_words) {
+      typename bfloat16_lanes<half>::words noise_a{}, noise_b{};
+      if constexpr (is_stochastic<Companion> && twins) random_.of_twins(i, noise_a, noise_b);
+      if constexpr (is_stochastic<Companion> && !twins) {
+        random_.of_lanes(i, noise_a);
+        random_.of_lanes(i + half, noise_b);
+      }
+      const pack_pair<S> stored = {rounded(head.a, after.a, noise_a), rounded(head.b, after.b, noise_b)};
+      write_words(stored, reference);
+      return stored;
+    } else if constexpr (half_storage<T>) {
+      return {round_each(reference, policy, head.a, after.a, i), round_each(reference + half, policy + half, head.b, after.b, i + half)};
     } else {
-      write_lanes<Dense>(reference_, i, n, after);
+      write(after, reference);
       return after;
     }
   }
 
-  // The residual is what rounding to 16 bits loses: after - high is exact (Dekker). It is 0 where the reference is infinite.
-  template <bool Dense>
-  ATTUNE_PACK_FN S write_half(std::int64_t i, int n, S before, S after) const {
-    if (has_nan(after)) {
-      write_with_nan(i, n, before, after);
-    } else {
-      write_lanes<Dense>(reference_, i, n, after);
-    }
-    const S high = read_lanes<Dense, S>(read_only(reference_), i, n);
-    if constexpr (is_compensation<Companion>) {
-      const S low = after - high;
-      write_lanes<Dense>(companion_.residual, i, n, select(finite(low), low, S(R(0))));
-      return high + read_lanes<Dense, S>(read_only(companion_.residual), i, n);
-    } else {
-      return high;
-    }
+  // Rounding to 16 bits. A NaN that stays, or is copied from a policy of the same type, keeps its bits; one that is computed becomes quiet.
+  template <class W>
+  ATTUNE_PACK_FN S rounded(const S& head, const S& after, const W& noise) const {
+    const half_words<lanes<S>> words(after);
+    const S result = is_stochastic<Companion> ? words.at_random(noise) : words.nearest();
+    const S nan = weight_ < 1 ? select(head != head, head, words.quiet()) : std::is_same_v<T, P> ? after : words.quiet();
+    return select(after != after, nan, result);
   }
-
-  // Conversion to 16 bits quietens a signalling NaN; one that stays, or is copied from a policy of the same type, keeps its bits.
-  [[gnu::noinline]] void write_with_nan(std::int64_t i, int n, S before, S after) const {
-    const lane_buffer<S> old(before), average(after);
-    for (int k = 0; k < n; ++k) {
-      if (weight_ < 1 && old.lane[k] != old.lane[k]) continue;
-      reference_(i + k) = convert<T>(average.lane[k]);
-      if constexpr (std::is_same_v<T, P>) {
-        if (weight_ == 1) reference_(i + k) = policy_(i + k);
+  S round_each(T* reference, const P* policy, const S& head, const S& after, std::int64_t i) const {
+    const lane_buffer<S> old(head);
+    lane_buffer<S> value(after);
+    for (int k = 0; k < lanes<S>; ++k) {
+      if (weight_ == 1 && std::is_same_v<T, P>) {
+        reference[k] = convert<T>(policy[k]);
+      } else if (!(weight_ < 1 && old.lane[k] != old.lane[k])) {
+        if constexpr (is_stochastic<Companion>) {
+          reference[k] = round_at_random<T>(value.lane[k], random_.of(i + k));
+        } else {
+          reference[k] = convert<T>(value.lane[k]);
+        }
       }
+      value.lane[k] = convert<R>(reference[k]);
     }
-  }
-  static ATTUNE_PACK_FN bool has_nan(const S& x) {
-    const auto nan = x != x;
-    if constexpr (std::same_as<decltype(nan), const bool>) {
-      return nan;
-    } else {
-      std::array<std::uint64_t, sizeof nan.v / 8> words = __builtin_bit_cast(decltype(words), nan.v);
-      std::uint64_t any = 0;
-      for (std::uint64_t word : words) any |= word;
-      return any != 0;
-    }
+    return value.packed();
   }
 
-  bool dense() const {
-    bool result = reference_.stride(0) == 1 && policy_.stride(0) == 1;
-    if constexpr (is_rounded_copy<Companion>) result &= companion_.storage.stride(0) == 1;
-    if constexpr (is_compensation<Companion>) result &= companion_.residual.stride(0) == 1;
-    return result;
+  template <class E>
+  static ATTUNE_PACK_FN pack_pair<S> read(const E* x) {
+    if constexpr (twins) {
+      typename bfloat16_lanes<lanes<S>>::words w;
+      read_vector(x, w);
+      return {{__builtin_bit_cast(typename S::vector, w << 16)}, {__builtin_bit_cast(typename S::vector, w & 0xffff0000u)}};
+    } else {
+      return {widen<S>(x), widen<S>(x + lanes<S>)};
+    }
+  }
+  template <class E>
+  static ATTUNE_PACK_FN void write(const pack_pair<S>& x, E* to) {
+    narrow(x.a, to);
+    narrow(x.b, to + lanes<S>);
+  }
+  // Lanes that are bfloat16s.
+  static ATTUNE_PACK_FN void write_words(const pack_pair<S>& x, bfloat16* to) {
+    const half_words<lanes<S>> a(x.a), b(x.b);
+    if constexpr (twins) {
+      write_vector(to, (a.v >> 16) | b.v);
+    } else {
+      using bits = typename bfloat16_lanes<lanes<S>>::bits;
+      write_vector(to, __builtin_convertvector(a.v >> 16, bits));
+      write_vector(to + lanes<S>, __builtin_convertvector(b.v >> 16, bits));
+    }
   }
 
   view<T> reference_;
   view<const P> policy_;
+  view<K> memory_;
   R weight_;
-  Companion companion_;
+  rounding_noise random_;
 };
 
 struct soft_kernel {
   template <class S, class T, class P, class Companion>
-  ATTUNE_PACK_FN static update_report run(const view<T>* reference, const view<const P>* policy, double policy_weight, const Companion* companion,
-                                          chunk_range range) {
-    return soft_loop<S, T, P, Companion>(*reference, *policy, policy_weight, *companion)(range);
+  ATTUNE_PACK_FN static update_report run(const model_tensor<T, P, Companion>* x, double policy_weight, chunk_range range) {
+    return soft_loop<S, T, P, Companion>(*x, policy_weight)(range);
   }
 };
 
-template <class Execution, class T, class P, class Companion>
-update_report update(Execution execution, view<T> reference, view<const P> policy, double policy_weight, Companion companion) {
+template <class T, class P, class Companion>
+constexpr void require_types() {
   static_assert(!std::is_const_v<T>, "attune: the reference is written to, but the tensor is const");
   static_assert(storage<T> && storage<P>, "attune: parameters are float, double or a 16-bit floating-point type");
   static_assert(half_storage<T> || !is_compensation<Companion>, "attune: compensation is for a 16-bit reference; this one needs none");
+  static_assert(half_storage<T> || !is_stochastic<Companion>, "attune: stochastic_rounding is for a 16-bit reference; this one needs none");
   static_assert(real<T> || !is_rounded_copy<Companion>, "attune: a rounded copy accompanies a float or double reference, not a 16-bit one");
   if constexpr (is_compensation<Companion>) {
     static_assert(std::is_same_v<Companion, compensation<T>>, "attune: the residual has the element type of the reference");
   }
-  check_update(reference, policy, policy_weight, companion);
-  return run_update(execution, reference.size(), [&](chunk_range range) {
-    return run_kernel<native_pack<arithmetic<T>>, soft_kernel>(&reference, &policy, policy_weight, &companion, range);
+}
+template <class Execution, class T, class P, class Companion>
+update_report update(const Execution& execution, std::span<const model_tensor<T, P, Companion>> model, double policy_weight) {
+  require_types<T, P, Companion>();
+  check_weight(policy_weight);
+  check_model(model);
+  return run_update(execution, model, [&](const model_tensor<T, P, Companion>& x, chunk_range range) {
+    return run_kernel<native_pack<arithmetic<T>>, soft_kernel>(&x, policy_weight, range);
   });
+}
+
+template <class T, class Companion>
+inline constexpr bool can_average = !half_storage<T> || is_compensation<Companion> || is_stochastic<Companion>;
+
+/// update, of references that small steps can move.
+template <class Execution, class T, class P, class Companion>
+update_report average(const Execution& execution, std::span<const model_tensor<T, P, Companion>> model, double policy_weight) {
+  static_assert(can_average<T, Companion>,
+                "attune: a 16-bit reference alone cannot be averaged: small steps are rounded away and it never moves. Keep the reference in "
+                "float (and pass attune::rounded_copy{weights} for a 16-bit model), or pass attune::compensation{residual} or "
+                "attune::stochastic_rounding{.seed, .step}");
+  return update(execution, model, policy_weight);
 }
 
 template <class Reference>
 using reference_element = typename decltype(see<1>(std::declval<Reference&>()))::element;
 
+/// The arguments of an update as a model of one tensor.
+template <class Reference, class Policy, class Companion>
+auto one_tensor(Reference&& reference, Policy&& policy, const Companion& companion) {
+  const auto to = as_view<1>(static_cast<Reference&&>(reference));
+  const auto from = read_only(as_view<1>(static_cast<Policy&&>(policy)));
+  using tensor = model_tensor<typename decltype(to)::element, std::remove_const_t<typename decltype(from)::element>, Companion>;
+  return std::array<tensor, 1>{tensor{to, from, companion}};
+}
+
+template <class X> inline constexpr bool is_model_tensor = false;
+template <class T, class P, class Companion> inline constexpr bool is_model_tensor<model_tensor<T, P, Companion>> = true;
+template <class Model>
+using tensor_of = std::remove_cvref_t<decltype(*std::span(std::declval<const Model&>()).data())>;
+
+template <class Model>
+std::span<const tensor_of<Model>> tensors(const Model& model) { return model; }
+
 }  // namespace detail
+
+/// A list of attune::model_tensor of one type: std::vector, std::array, std::span, ...
+template <class Model>
+concept model_tensors = requires(const Model& x) { std::span(x); } && detail::is_model_tensor<detail::tensor_of<Model>>;
 
 /// Soft update of a reference model (TR-DPO), in place:
 ///
 ///   reference <- reference + a (policy - reference) = (1 - a) reference + a policy,     a = policy_weight in [0, 1]
 ///
 /// a is the weight of the NEW POLICY: a = 1 copies the policy, a = 0 changes no bit. It is 1 - decay of an exponential moving average.
-/// reference   [n] float or double, updated in its own precision; or 16-bit with attune::compensation{residual}
+/// reference   [n] float or double, updated in its own precision; or 16-bit with one of the last two companions
 /// policy      [n] float, double or 16-bit parameters, read only; a double policy is rounded to a float reference's precision
 /// companion   nothing; attune::rounded_copy{weights}: the updated reference is also rounded into these 16-bit weights;
-///             or attune::compensation{residual}, see there. A 16-bit reference without it is refused: at a = 0.01, 1.0 would never move
-///             to 1.0078125.
+///             attune::compensation{residual} or attune::stochastic_rounding{.seed, .step}, see there. A 16-bit reference without is
+///             refused: at a = 0.01, 1.0 would never move to 1.0078125.
 /// Where the reference has the policy's bits it keeps them, also -0, infinities and NaN: an average of equal weights is exact.
 /// Error at most (1/2 + 3 a) ulp of the larger of |reference| and |policy|; policy - reference must be representable. A reference stops
-/// within ulp/(2 a) of a resting policy: the report counts such elements as stalled. NaN in either stays NaN, and is counted.
-/// Element by element: shards of any cut give the bits of the whole, and so does any number of threads.
+/// within ulp/(2 a) of a resting policy: the report counts such elements as stalled (with stochastic rounding, those that float arithmetic
+/// does not move; not those that chance leaves). NaN in either stays NaN, and is counted.
+/// Element by element: shards of any cut give the bits of the whole, and so does any execution policy.
 /// Throws attune::error for sizes that differ, a outside [0, 1], or tensors that overlap.
 /// Source   Gorbatovski et al. 2024, "Learn your reference model", arXiv:2404.09656 (a = 0.6 every step).
 template <execution_policy Execution, tensor Reference, tensor Policy, class Companion = detail::no_companion>
 update_report soft_update(Execution execution, Reference&& reference, Policy&& policy, double policy_weight, Companion companion = {}) {
-  static_assert(!half_storage<detail::reference_element<Reference>> || detail::is_compensation<Companion>,
-                "attune: a 16-bit reference alone cannot be averaged: small steps are rounded away and it never moves. Keep the reference in "
-                "float (and pass attune::rounded_copy{weights} for a 16-bit model), or pass attune::compensation{residual}");
-  return detail::update(execution, as_view<1>(static_cast<Reference&&>(reference)),
-                        detail::read_only(as_view<1>(static_cast<Policy&&>(policy))), policy_weight, companion);
+  const auto model = detail::one_tensor(static_cast<Reference&&>(reference), static_cast<Policy&&>(policy), companion);
+  return detail::average(execution, detail::tensors(model), policy_weight);
 }
 template <tensor Reference, tensor Policy, class Companion = detail::no_companion>
 update_report soft_update(Reference&& reference, Policy&& policy, double policy_weight, Companion companion = {}) {
   return soft_update(serial{}, static_cast<Reference&&>(reference), static_cast<Policy&&>(policy), policy_weight, companion);
+}
+
+/// The same of many tensors in one call: of a whole model, given as a list of attune::model_tensor of one type. The bits and the report are
+/// those of a call for each; the work is distributed by elements, across tensors of any size. All tensors are checked before any is written,
+/// also that none that is written overlaps another (tied weights are listed once): a time that grows with the square of the list, 1 ms for
+/// 500 tensors.
+template <execution_policy Execution, model_tensors Model>
+update_report soft_update(Execution execution, const Model& model, double policy_weight) {
+  return detail::average(execution, detail::tensors(model), policy_weight);
+}
+template <model_tensors Model>
+update_report soft_update(const Model& model, double policy_weight) {
+  return detail::average(serial{}, detail::tensors(model), policy_weight);
 }
 
 }  // namespace attune

@@ -7,9 +7,14 @@
 #include <attune/exec/policy.hpp>     // partition, run_chunks
 
 #include <array>
+#include <span>
 #include <utility>  // declval
 
 namespace attune {
+
+namespace detail {
+struct no_companion {};
+}  // namespace detail
 
 /// What an update did. Reports of several tensors or shards are combined by +=.
 struct update_report {
@@ -39,22 +44,41 @@ struct compensation {
   view<T> residual;
 };
 
+/// What rounding a 16-bit reference at random needs: nothing is kept beside the reference, which moves up or down so that its expectation is the
+/// average, computed in float: P(up) = (average - below) / (above - below), with below and above the neighbours in 16 bits. A value that is
+/// one of these, an infinity or NaN stays. The random number of an element is a hash of (seed, step, first + its index in the tensor):
+/// the same bits whatever the cut into shards, the execution policy and the instructions. (An average beyond the largest finite number
+/// becomes that or infinite. Chances are multiples of 2^-16: all that bfloat16 needs.)
+/// seed    any; of tensors that share a seed the elements with equal indices share random numbers: give each a seed or a `first` of its own
+/// step    number of the update: another one every time, or rounding errors add up instead of cancelling
+/// first   index of this shard's first element in the whole tensor, >= 0
+struct stochastic_rounding {
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;
+  std::int64_t first = 0;
+};
+
+/// One tensor of a model, as an update of many at once takes it: soft_update(std::span of these, ...). Companion: attune::rounded_copy<K>,
+/// attune::compensation<T>, attune::stochastic_rounding, or nothing.
+template <class T, class P = T, class Companion = detail::no_companion>
+struct model_tensor {
+  view<T> reference;
+  view<const P> policy;
+  Companion companion{};
+};
+
 template <tensor X> rounded_copy(X&&) -> rounded_copy<typename decltype(detail::see<1>(std::declval<X&>()))::element>;
 template <tensor X> compensation(X&&) -> compensation<typename decltype(detail::see<1>(std::declval<X&>()))::element>;
 
 namespace detail {
 
-struct no_companion {};
-
 template <class X> inline constexpr bool is_rounded_copy = false;
 template <class T> inline constexpr bool is_rounded_copy<rounded_copy<T>> = true;
 template <class X> inline constexpr bool is_compensation = false;
 template <class T> inline constexpr bool is_compensation<compensation<T>> = true;
+template <class X> inline constexpr bool is_stochastic = std::is_same_v<X, stochastic_rounding>;
 
 template <class T> constexpr view<const T> read_only(view<T> v) { return v; }
-
-template <class S>
-ATTUNE_FN auto finite(S x) { return abs(x) < S(std::numeric_limits<lane_of<S>>::infinity()); }
 
 /// Whether the memory ranges of two tensors overlap.
 template <class A, class B>
@@ -76,30 +100,79 @@ void require_apart(const view<A>& a, const view<B>& b, const char* a_name, const
   }
 }
 
-/// Throws unless the reference, its companion and the policy's parameters are distinct tensors of one length.
-template <class T, class P, class Companion>
-void check_update(const view<T>& reference, const view<const P>& policy, double policy_weight, const Companion& companion) {
+/// The companion's memory; absent where it has none.
+template <class T> view<T> memory_of(const rounded_copy<T>& x) { return x.storage; }
+template <class T> view<T> memory_of(const compensation<T>& x) { return x.residual; }
+template <class X> view<char> memory_of(const X&) { return {}; }
+template <class X> constexpr const char* name_of = is_rounded_copy<X> ? "rounded_copy" : "compensation";
+
+inline void check_weight(double policy_weight) {
   if (!unit_interval.contains(policy_weight)) {
     throw error("attune: policy_weight is " + text(policy_weight) + "; expected a value in " + unit_interval.text() +
                 " (the weight of the new policy; 1 copies it)");
   }
-  const auto check_companion = [&](const auto& x, const char* name) {
-    require_extent(x.extent(0), reference.extent(0), name, "reference");
-    require_apart(x, reference, name, "reference", "");
-    require_apart(x, policy, name, "policy", "");
-  };
-  require_extent(policy.extent(0), reference.extent(0), "policy", "reference");
-  require_apart(reference, policy, "reference", "policy", ": the reference is the policy");
-  if constexpr (is_rounded_copy<Companion>) check_companion(companion.storage, "rounded_copy");
-  if constexpr (is_compensation<Companion>) check_companion(companion.residual, "compensation");
 }
 
-/// Runs work(range), which returns an update_report, over chunks of [0, size).
-template <class Execution, class Work>
-update_report run_update(Execution execution, std::int64_t size, const Work& work) {
+/// Throws unless the reference, its companion and the policy's parameters are distinct tensors of one length.
+template <class T, class P, class Companion>
+void check_tensor(const model_tensor<T, P, Companion>& x) {
+  require_extent(x.policy.extent(0), x.reference.extent(0), "policy", "reference");
+  require_apart(x.reference, x.policy, "reference", "policy", ": the reference is the policy");
+  if constexpr (is_rounded_copy<Companion> || is_compensation<Companion>) {
+    const auto companion = memory_of(x.companion);
+    require_extent(companion.extent(0), x.reference.extent(0), name_of<Companion>, "reference");
+    require_apart(companion, x.reference, name_of<Companion>, "reference", "");
+    require_apart(companion, x.policy, name_of<Companion>, "policy", "");
+  }
+  if constexpr (is_stochastic<Companion>) {
+    if (x.companion.first < 0) throw error("attune: stochastic_rounding.first is " + text((long long)x.companion.first) + "; expected an index, 0 or more");
+  }
+}
+
+/// The same of every tensor of a model; and what is written for one is neither read nor written for another.
+template <class T, class P, class Companion>
+void check_model(std::span<const model_tensor<T, P, Companion>> model) {
+  if (model.size() == 1) return check_tensor(model[0]);
+  const auto written_for = [&](std::size_t i, const auto& x) {
+    const auto companion = memory_of(model[i].companion);
+    return overlap(model[i].reference, x) || overlap(companion, x);
+  };
+  for (std::size_t i = 0; i < model.size(); ++i) {
+    try {
+      check_tensor(model[i]);
+    } catch (const error& e) {
+      throw error(std::string(e.what()) + " (tensor " + text((long long)i) + " of the model)");
+    }
+    for (std::size_t k = 0; k < model.size(); ++k) {
+      if (i != k && (written_for(i, model[k].reference) || written_for(i, memory_of(model[k].companion)) || written_for(i, model[k].policy))) {
+        throw error("attune: what is written for tensor " + text((long long)i) + " of the model overlaps tensor " + text((long long)k) +
+                    " in memory; expected tensors of their own, and tied weights once");
+      }
+    }
+  }
+}
+
+/// Where a cut of the model at `position` elements from a tensor's begin cuts the tensor: at whole cache lines.
+inline std::int64_t cut_of_tensor(std::int64_t position, std::int64_t size) {
+  return position <= 0 ? 0 : position >= size ? size : position - position % 64;
+}
+
+/// Runs work(tensor, range), which returns an update_report, over chunks of a model: of equal numbers of elements, across its tensors.
+template <class Execution, class Tensor, class Work>
+update_report run_update(const Execution& execution, std::span<const Tensor> model, const Work& work) {
+  std::int64_t size = 0;
+  for (const Tensor& x : model) size += x.reference.size();
   const partition cut(size, 4096);
   std::array<update_report, max_chunks> part{};
-  run_chunks(execution, cut.chunks(), [&](int c) { part[static_cast<std::size_t>(c)] = work(cut[c]); });
+  const auto run = [&](int c) {
+    std::int64_t first = 0;
+    for (const Tensor& x : model) {
+      const std::int64_t n = x.reference.size(), begin = cut_of_tensor(cut[c].begin - first, n), end = cut_of_tensor(cut[c].end - first, n);
+      if (begin < end) part[static_cast<std::size_t>(c)] += work(x, chunk_range{begin, end});
+      first += n;
+    }
+  };
+  run_chunks(execution, cut.chunks(), run, 8 * size);
   update_report total;
   for (const update_report& r : part) total += r;
   return total;
