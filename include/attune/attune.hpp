@@ -26,6 +26,7 @@
 #include <attune/core/functions.hpp>
 #include <attune/core/length_view.hpp>
 #include <attune/core/math.hpp>
+#include <attune/core/matrix.hpp>
 #include <attune/core/pack.hpp>
 #include <attune/core/parameter.hpp>
 #include <attune/core/scalar.hpp>
@@ -164,6 +165,7 @@
 #include <attune/rows/collision_logps.hpp>
 #include <attune/rows/humanline.hpp>
 #include <attune/rows/ld_dpo_weights.hpp>
+#include <attune/rows/lm_head.hpp>
 #include <attune/rows/logits_gradient.hpp>
 #include <attune/rows/options.hpp>
 #include <attune/rows/row_divergence.hpp>

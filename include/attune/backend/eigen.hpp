@@ -6,7 +6,8 @@
 //   attune::pairs<float> batch{.chosen = logp.col(0), .rejected = logp.col(1), .ref_chosen = logp.col(2), .ref_rejected = logp.col(3)};
 #pragma once
 
-#include <attune/core/view.hpp>  // tensor_traits
+#include <attune/core/matrix.hpp>  // blas_layout_of
+#include <attune/core/view.hpp>    // tensor_traits
 
 #include <Eigen/Core>
 
@@ -48,6 +49,48 @@ struct tensor_traits<X> {
     } else {
       return view<T, 2>(x.data(), {x.rows(), x.cols()}, {x.rowStride(), x.colStride()});
     }
+  }
+};
+
+/// Eigen's matrix product as the functor that attune's LM head takes (rows/lm_head.hpp): c = a b, or c += a b. All three are of one type,
+/// float or double, and packed along rows or columns, in any combination; nothing is copied. Eigen allocates the buffers into which it packs
+/// blocks of a and b (some MB, whatever the batch; EIGEN_STACK_ALLOCATION_LIMIT), and has threads of its own under OpenMP only.
+/// Throws  attune::error: sizes that differ, strides that are neither, before c is written.
+struct eigen_gemm {
+  template <real T> void operator()(const view<T, 2>& c, const view<const T, 2>& a, const view<const T, 2>& b, bool accumulate) const {
+    validate(c, a, b);
+    if (c.size() == 0) return;
+    if (blas_layout_of(c, "c").by_columns) return by_rows(transposed(c), transposed(b), transposed(a), accumulate);
+    by_rows(c, a, b, accumulate);
+  }
+  template <real T> void validate(const view<T, 2>& c, const view<const T, 2>& a, const view<const T, 2>& b) const {
+    detail::require_product(c, a, b);
+    blas_layout_of(c, "c"), blas_layout_of(a, "a"), blas_layout_of(b, "b");
+  }
+
+ private:
+  template <class T, int Order>
+  using matrix = Eigen::Map<std::conditional_t<std::is_const_v<T>, const Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, Eigen::Dynamic, Order>,
+                                               Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Order>>,
+                            0, Eigen::OuterStride<>>;
+  /// Calls work with m as Eigen's matrix.
+  template <class T, class Work> static void with(const view<T, 2>& m, const Work& work) {
+    const blas_layout layout = blas_layout_of(m, "m");
+    const Eigen::OuterStride<> stride(layout.leading_dimension);
+    if (layout.by_columns) return work(matrix<T, Eigen::ColMajor>(m.data(), m.extent(0), m.extent(1), stride));
+    work(matrix<T, Eigen::RowMajor>(m.data(), m.extent(0), m.extent(1), stride));
+  }
+  template <class T> static void by_rows(const view<T, 2>& c, const view<const T, 2>& a, const view<const T, 2>& b, bool accumulate) {
+    matrix<T, Eigen::RowMajor> result(c.data(), c.extent(0), c.extent(1), Eigen::OuterStride<>(blas_layout_of(c, "c").leading_dimension));
+    with(a, [&](const auto& left) {
+      with(b, [&](const auto& right) {
+        if (accumulate) {
+          result.noalias() += left * right;
+        } else {
+          result.noalias() = left * right;
+        }
+      });
+    });
   }
 };
 
