@@ -46,6 +46,8 @@ template <class T, class Gemm> void check_products(const Gemm& gemm) {
       for (std::int64_t n : {1, 5, 130}) check_product<T>(gemm, m, k, n);
     }
   }
+  check_product<T>(gemm, 2500, 3, 2);
+  check_product<T>(gemm, 3, 40, 2049);
 }
 
 /// Errors, before anything is written.
