@@ -117,6 +117,11 @@ template <class T> void require_shapes(const lm_head<T>& head) {
   require_apart("lm_head_gradients.weight", gradients.weight, hidden, weight);
 }
 
+/// Shows a product to gemm's validate, if it has one. (Not in a generic lambda: nvcc 13 mistakes the requires-expression there.)
+template <class Gemm, class C, class A, class B> void show(Gemm& gemm, const view<C, 2>& c, const view<const A, 2>& a, const view<const B, 2>& b) {
+  if constexpr (requires { gemm.validate(c, a, b); }) gemm.validate(c, a, b);
+}
+
 /// Shows gemm the largest product of each kind.
 template <class T, class Gemm> void require_products(const lm_head<T>& head, Gemm& gemm) {
   using A = arithmetic<T>;
@@ -125,17 +130,14 @@ template <class T, class Gemm> void require_products(const lm_head<T>& head, Gem
   const auto& workspace = head.workspace;
   const std::int64_t rows = hidden.extent(0), most = workspace.logits.extent(0), count = rows < most ? rows : most;
   const view<A, 2> logits = rows_of(workspace.logits, 0, count);
-  const auto show = [&](const view<A, 2>& c, const auto& a, const auto& b) {
-    if constexpr (requires { gemm.validate(c, a, b); }) gemm.validate(c, a, b);
-  };
   const auto show_hidden = [&](const view<const T, 2>& h) {
-    show(logits, h, transposed(weight));
-    if (!gradients.weight.absent()) show(gradients.weight, transposed(view<const A, 2>(logits)), h);
+    show(gemm, logits, h, transposed(weight));
+    if (!gradients.weight.absent()) show(gemm, gradients.weight, transposed(view<const A, 2>(logits)), h);
   };
   if (rows == 0) return;
   show_hidden(rows_of(hidden, 0, count));
   if (!workspace.hidden.absent()) show_hidden(rows_of(workspace.hidden, 0, count));
-  if (!gradients.hidden.absent()) show(rows_of(gradients.hidden, 0, count), view<const A, 2>(logits), weight);
+  if (!gradients.hidden.absent()) show(gemm, rows_of(gradients.hidden, 0, count), view<const A, 2>(logits), weight);
 }
 
 template <class T, class Gemm> void require_lm_head(const lm_head<T>& head, Gemm& gemm) {
