@@ -108,3 +108,19 @@ TEST_CASE("LM head: the peak of extra memory is the workspace and Eigen's packin
   CHECK(whole >= whole_logits);
   CHECK(whole_logits >= 30 * bytes);
 }
+
+TEST_CASE("eigen_gemm: Eigen packs 4 MB at most, however wide or deep a product is") {
+  struct product {
+    std::int64_t m, k, n;
+  };
+  for (const product& s : {product{128, 700, 6000}, product{128, 4000, 1500}, product{6000, 128, 700}}) {
+    const std::vector<float> a(std::size_t(s.m * s.k)), b(std::size_t(s.k * s.n));
+    std::vector<float> c(std::size_t(s.m * s.n));
+    for (bool by_columns : {false, true}) {
+      const auto right = by_columns ? as_view(b.data(), {s.k, s.n}, {1, s.k}) : as_view(b.data(), s.k, s.n);
+      const std::int64_t peak = peak_of([&] { eigen_gemm{}(as_view(c.data(), s.m, s.n), as_view(a.data(), s.m, s.k), right, false); });
+      INFO(s.m << " x " << s.k << " x " << s.n);
+      CHECK(peak <= 4 << 20);
+    }
+  }
+}

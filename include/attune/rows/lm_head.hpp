@@ -26,8 +26,8 @@ namespace attune {
 /// It may have a member `validate(c, a, b)` that throws attune::error for operands it cannot take. It is called for every kind of product
 /// (with the extents and strides of its largest one) before anything is written. What gemm itself throws passes through.
 template <class G, class T>
-concept matrix_product = storage<T> && requires(G& gemm, const view<arithmetic<T>, 2>& c, const view<const T, 2>& a, const view<const T, 2>& b,
-                                                const view<const arithmetic<T>, 2>& gradient) {
+concept matrix_product = storage<T> && requires(G& gemm, const view<arithmetic<T>, 2>& c, const view<const T, 2>& a,
+                                                const view<const T, 2>& b, const view<const arithmetic<T>, 2>& gradient) {
   gemm(c, a, b, false);
   gemm(c, gradient, b, true);
 };
@@ -118,7 +118,8 @@ template <class T> void require_shapes(const lm_head<T>& head) {
 }
 
 /// Shows a product to gemm's validate, if it has one. (Not in a generic lambda: nvcc 13 mistakes the requires-expression there.)
-template <class Gemm, class C, class A, class B> void show(Gemm& gemm, const view<C, 2>& c, const view<const A, 2>& a, const view<const B, 2>& b) {
+template <class Gemm, class C, class A, class B>
+void show(Gemm& gemm, const view<C, 2>& c, const view<const A, 2>& a, const view<const B, 2>& b) {
   if constexpr (requires { gemm.validate(c, a, b); }) gemm.validate(c, a, b);
 }
 
