@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The components of attune: one imported target for each foreign tensor library, from what is installed. This file serves the build tree
 # and the installed package alike.
-set(attune_known_components eigen xtensor thrust)
+set(attune_known_components eigen xtensor thrust cblas)
 
 # attune_add_component(<name> [GLOBAL]): creates attune::<name> if its library is found; else sets attune_<name>_REASON in the caller.
 # GLOBAL makes the target, and those that it brings, visible outside the calling directory.
@@ -46,6 +46,16 @@ function(attune_add_component name)
       endif()
     else()
       set(reason "neither CCCL nor Thrust was found (libthrust-dev, or a CUDA toolkit)")
+    endif()
+  elseif(name STREQUAL "cblas")
+    # FindBLAS looks for the Fortran interface. The user may name a library: ATTUNE_CBLAS_LIBRARY, with ATTUNE_CBLAS_INCLUDE_DIR.
+    find_path(ATTUNE_CBLAS_INCLUDE_DIR cblas.h PATH_SUFFIXES openblas)
+    find_library(ATTUNE_CBLAS_LIBRARY NAMES openblas blis cblas blas)
+    if(ATTUNE_CBLAS_INCLUDE_DIR AND ATTUNE_CBLAS_LIBRARY)
+      _attune_import(cblas "${ATTUNE_CBLAS_LIBRARY}" ${ARGN})
+      target_include_directories(attune::cblas SYSTEM INTERFACE "${ATTUNE_CBLAS_INCLUDE_DIR}")
+    else()
+      set(reason "no CBLAS was found (libopenblas-dev, or libblas-dev)")
     endif()
   else()
     list(JOIN attune_known_components ", " known)

@@ -26,6 +26,7 @@
 #include <attune/core/functions.hpp>
 #include <attune/core/length_view.hpp>
 #include <attune/core/math.hpp>
+#include <attune/core/matrix.hpp>
 #include <attune/core/pack.hpp>
 #include <attune/core/parameter.hpp>
 #include <attune/core/scalar.hpp>
@@ -169,6 +170,7 @@
 #include <attune/rows/fused_logits_gradient.hpp>
 #include <attune/rows/humanline.hpp>
 #include <attune/rows/ld_dpo_weights.hpp>
+#include <attune/rows/lm_head.hpp>
 #include <attune/rows/logits_gradient.hpp>
 #include <attune/rows/normalise.hpp>
 #include <attune/rows/options.hpp>

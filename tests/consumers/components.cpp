@@ -4,6 +4,9 @@
 #ifdef WITH_EIGEN
 #include <attune/backend/eigen.hpp>
 #endif
+#ifdef WITH_CBLAS
+#include <attune/backend/cblas.hpp>
+#endif
 #ifdef WITH_XTENSOR
 #include <attune/backend/xtensor.hpp>
 
@@ -25,6 +28,12 @@ int main() {
 #endif
 #ifdef WITH_XTENSOR
   right = right && loss_is_log_2(xt::xtensor<double, 1>{-9, -5, -1});
+#endif
+#ifdef WITH_CBLAS
+  const double a[] = {1, 2}, b[] = {3, 4};
+  double c = 0;
+  attune::cblas_gemm{}(attune::as_view(&c, 1, 1), attune::as_view(a, 1, 2), attune::as_view(b, 2, 1), false);
+  right = right && c == 11;
 #endif
   return right ? 0 : 1;
 }

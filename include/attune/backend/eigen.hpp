@@ -6,7 +6,8 @@
 //   attune::pairs<float> batch{.chosen = logp.col(0), .rejected = logp.col(1), .ref_chosen = logp.col(2), .ref_rejected = logp.col(3)};
 #pragma once
 
-#include <attune/core/view.hpp>  // tensor_traits
+#include <attune/core/matrix.hpp>  // blas_layout_of
+#include <attune/core/view.hpp>    // tensor_traits
 
 #include <Eigen/Core>
 
@@ -48,6 +49,59 @@ struct tensor_traits<X> {
     } else {
       return view<T, 2>(x.data(), {x.rows(), x.cols()}, {x.rowStride(), x.colStride()});
     }
+  }
+};
+
+/// Eigen's matrix product as the functor that attune's LM head takes (rows/lm_head.hpp): c = a b, or c += a b. All three are of one type,
+/// float or double, and packed along rows or columns, in any combination; nothing is copied. Eigen allocates the buffers into which it packs
+/// blocks of a and b, and has threads of its own under OpenMP only. It is given c in panels of 1024 columns (rows, if c is by columns): a wide
+/// matrix is otherwise packed over its whole width, which is more than a chunk of logits; so it is 4 MB at most, and faster.
+/// Throws  attune::error: sizes that differ, strides that are neither, before c is written.
+struct eigen_gemm {
+  template <real T> void operator()(const view<T, 2>& c, const view<const T, 2>& a, const view<const T, 2>& b, bool accumulate) const {
+    validate(c, a, b);
+    if (c.size() == 0) return;
+    if (blas_layout_of(c, "c").by_columns) return by_rows(transposed(c), transposed(b), transposed(a), accumulate);
+    by_rows(c, a, b, accumulate);
+  }
+  template <real T> void validate(const view<T, 2>& c, const view<const T, 2>& a, const view<const T, 2>& b) const {
+    detail::require_product(c, a, b);
+    blas_layout_of(c, "c"), blas_layout_of(a, "a"), blas_layout_of(b, "b");
+  }
+
+ private:
+  template <class T, int Order> using matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Order>;
+  template <class Matrix> using mapped = Eigen::Map<Matrix, 0, Eigen::OuterStride<>>;
+
+  /// Calls work with m as Eigen's matrix.
+  template <class T, class Work> static void with(const view<const T, 2>& m, const Work& work) {
+    const blas_layout layout = blas_layout_of(m, "m");
+    const Eigen::OuterStride<> stride(layout.leading_dimension);
+    if (layout.by_columns) return work(mapped<const matrix<T, Eigen::ColMajor>>(m.data(), m.extent(0), m.extent(1), stride));
+    work(mapped<const matrix<T, Eigen::RowMajor>>(m.data(), m.extent(0), m.extent(1), stride));
+  }
+  template <class T> static void by_rows(const view<T, 2>& c, const view<const T, 2>& a, const view<const T, 2>& b, bool accumulate) {
+    constexpr std::int64_t panel = 1024;
+    for (std::int64_t first = 0; first < c.extent(1); first += panel) {
+      const std::int64_t columns = c.extent(1) - first < panel ? c.extent(1) - first : panel;
+      multiply(columns_of(c, first, columns), a, columns_of(b, first, columns), accumulate);
+    }
+  }
+  template <class T> static view<T, 2> columns_of(const view<T, 2>& m, std::int64_t first, std::int64_t count) {
+    return {m.data() + first * m.stride(1), {m.extent(0), count}, m.strides()};
+  }
+  template <class T> static void multiply(const view<T, 2>& c, const view<const T, 2>& a, const view<const T, 2>& b, bool accumulate) {
+    const Eigen::OuterStride<> stride(c.extent(0) > 1 ? c.stride(0) : c.extent(1));
+    mapped<matrix<T, Eigen::RowMajor>> result(c.data(), c.extent(0), c.extent(1), stride);
+    with(a, [&](const auto& left) {
+      with(b, [&](const auto& right) {
+        if (accumulate) {
+          result.noalias() += left * right;
+        } else {
+          result.noalias() = left * right;
+        }
+      });
+    });
   }
 };
 
