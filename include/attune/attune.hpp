@@ -177,6 +177,7 @@
 #include <attune/rows/row_divergence.hpp>
 #include <attune/rows/row_gradient.hpp>
 #include <attune/rows/row_pair.hpp>
+#include <attune/rows/row_reader.hpp>
 #include <attune/rows/row_state.hpp>
 #include <attune/rows/sequence.hpp>
 #include <attune/rows/token_logps.hpp>

@@ -51,6 +51,14 @@ template <real A> void require_temperature(double temperature) {
   }
 }
 
+/// The options that say how a row is read.
+template <real A> void require_row_options(const row_options& o) {
+  require_temperature<A>(o.temperature);
+  if (!(o.softcap > 0) || (!std::isinf(o.softcap) && !std::isnormal(static_cast<A>(1 / o.softcap)))) {
+    throw error("attune: row_options.softcap is " + text(o.softcap) + "; expected a value > 0, or infinity for none");
+  }
+}
+
 template <class X> void require_rows(const X& x, std::int64_t rows, const char* name) {
   require_extent(x.extent(0), rows, name, "the logits' rows");
 }

@@ -39,8 +39,10 @@ template <class Work> void for_blocks(std::int64_t size, std::int64_t head, cons
 template <class Work> void for_blocks(std::int64_t size, const Work& work) { for_blocks(size, 0, work); }
 constexpr int padded(int count) { return (count + row_lanes - 1) / row_lanes * row_lanes; }
 
+inline constexpr std::int64_t prefetch_distance = 4096;  // bytes
+
 /// 64 elements from x on are about to be read: asks for those `ahead` bytes behind them. (Never a fault, even beyond the tensor.)
-template <class T> ATTUNE_PACK_FN void prefetch_ahead(const T* x, std::int64_t ahead = 4096) {
+template <class T> ATTUNE_PACK_FN void prefetch_ahead(const T* x, std::int64_t ahead = prefetch_distance) {
   const auto address = reinterpret_cast<std::uintptr_t>(x) + static_cast<std::uintptr_t>(ahead);
   for (unsigned line = 0; line < row_lanes * sizeof(T); line += 64) __builtin_prefetch(reinterpret_cast<const void*>(address + line));
 }

@@ -42,18 +42,15 @@ struct block_collision_sums {
 };
 
 /// With m elements at the top, a = rest/m and b = squares/m: log((m + m b) / (m + m a)^2), whose two parts are both <= 0.
-template <class P, class T> double collision_logp(const view<const T>& row, double temperature) {
+template <class P, class Reader> double collision_logp(Reader& row, double temperature) {
   using A = lane_of<P>;
-  block_buffer<kernel_type<T>> buffer;
   A top = -infinity<A>;
-  for_blocks(row.extent(0), [&](std::int64_t first, int count) {
-    top = max(top, run_kernel<P, block_max>(load_block(row, first, count, buffer), padded(count)));
-  });
+  for_blocks(row.size(), [&](std::int64_t first, int count) { top = max(top, run_kernel<P, block_max>(row.at(first, count), padded(count))); });
   if (!std::isfinite(top)) return not_a_number<double>;
   const row_scale<A> z{top, static_cast<A>(1 / temperature)};
   collision_sums sum;
-  for_blocks(row.extent(0), [&](std::int64_t first, int count) {
-    const collision_sums part = run_kernel<P, block_collision_sums>(load_block(row, first, count, buffer), padded(count), z);
+  for_blocks(row.size(), [&](std::int64_t first, int count) {
+    const collision_sums part = run_kernel<P, block_collision_sums>(row.at(first, count), padded(count), z);
     sum.ties += part.ties;
     sum.rest += part.rest;
     sum.second += part.second;
@@ -64,7 +61,7 @@ template <class P, class T> double collision_logp(const view<const T>& row, doub
 template <class P, execution_policy Policy, class T>
 row_report collision_logps(Policy policy, const view<const T, 2>& logits, const view<arithmetic<T>>& values, const row_options& o) {
   const std::int64_t rows = logits.extent(0), classes = logits.extent(1);
-  require_temperature<arithmetic<T>>(o.temperature);
+  require_row_options<arithmetic<T>>(o);
   require_rows(values, rows, "values");
   require_rows_if_given(o.mask, rows, "row_options.mask");
   require_distinct(values, "values");
@@ -72,7 +69,7 @@ row_report collision_logps(Policy policy, const view<const T, 2>& logits, const 
   return for_rows(policy, rows, classes, [&](std::int64_t n, row_report& report) {
     double value = 0;
     if (o.mask.absent() || o.mask(n) != 0) {
-      value = collision_logp<P>(row_of(logits, n), o.temperature);
+      value = read_row<P>(row_of(logits, n), o, [&](auto& row) { return collision_logp<P>(row, o.temperature); });
       if (value != value) ++report.non_finite;
     } else {
       ++report.masked;
@@ -87,7 +84,7 @@ row_report collision_logps(Policy policy, const view<const T, 2>& logits, const 
 ///
 ///   values[n] = log sum_v p_v^2 = log sum_v e^{2 z_v} - 2 log sum_v e^{z_v},     z = logits[n, :] / temperature [nat],  p = softmax(z)
 ///
-/// logits [N, V], options (temperature, mask; there are no targets to ignore) and values [N] as in token_logps. It is a constant of the
+/// logits [N, V], options (temperature, softcap, mask; there are no targets to ignore) and values [N] as in token_logps. It is a constant of the
 /// step, as are the weights made of it: there is no gradient.
 /// Values  in [-log V, 0]: -log V for equal logits, 0 for a single possible class; accurate relative to itself also near 0 (a confident
 ///         row), in the input's arithmetic. -inf logits add nothing. A row with a NaN or +inf, or without a finite logit, gives NaN and

@@ -27,7 +27,7 @@ row_report fused_logits_gradient(Policy policy, const view<const T, 2>& logits, 
                                  const view<arithmetic<T>>& logps, const view<T, 2>& gradient, const row_options& o) {
   constexpr bool with_entropy = token_coefficient<F>;
   const std::int64_t rows = logits.extent(0), classes = logits.extent(1);
-  require_temperature<arithmetic<T>>(o.temperature);
+  require_row_options<arithmetic<T>>(o);
   require_rows(targets, rows, "targets");
   require_rows(logps, rows, "logps");
   require_rows_if_given(o.mask, rows, "row_options.mask");
@@ -42,14 +42,15 @@ row_report fused_logits_gradient(Policy policy, const view<const T, 2>& logits, 
     const view<T> out = row_of(gradient, n);
     double logp = 0;
     if (is_read(o, targets, n)) {
-      const view<const T> row = row_of(logits, n);
-      const row_summary found = summarise<P, with_entropy>(row, o.temperature, targets(n));
-      logp = log_probability(row, targets(n), found.state, o.temperature);
-      row_coefficients c;
-      double entropy = 0;
-      if constexpr (with_entropy) c = coefficients_of(token_row{n, logp, entropy = found.entropy(), found.state.log_sum_exp()});
-      else c.logp = coefficients_of(n, logp);
-      const bool finite = write_row<P>(row, targets(n), found.state, entropy, c, o.temperature, out, streamed, next_row);
+      const bool finite = read_row<P>(row_of(logits, n), o, [&](auto& row) {
+        const row_summary found = summarise<P, with_entropy>(row, o.temperature, targets(n));
+        logp = log_probability(row, targets(n), found.state, o.temperature);
+        row_coefficients c;
+        double entropy = 0;
+        if constexpr (with_entropy) c = coefficients_of(token_row{n, logp, entropy = found.entropy(), found.state.log_sum_exp()});
+        else c.logp = coefficients_of(n, logp);
+        return write_row<P>(row, targets(n), found.state, entropy, c, o, out, streamed, next_row);
+      });
       if (!finite || logp != logp) ++report.non_finite;
     } else {
       ++report.masked;

@@ -151,7 +151,7 @@ template <class T> void require_some_gradient(const lm_head_gradients<T>& gradie
 }
 template <class A, class Index>
 void require_tokens(std::int64_t rows, std::int64_t classes, const view<const Index>& targets, const row_options& o) {
-  require_temperature<A>(o.temperature);
+  require_row_options<A>(o);
   require_extent(targets.extent(0), rows, "targets", "hidden's rows");
   if (!o.mask.absent()) require_extent(o.mask.extent(0), rows, "row_options.mask", "hidden's rows");
   require_labels(targets, classes, o);
@@ -251,7 +251,7 @@ void visit_rows(const lm_head<T>& head, Gemm& gemm, const Active& active, const 
 // ---- the functions
 
 /// The options for rows all of which are read.
-inline row_options without_mask(const row_options& o) { return {.temperature = o.temperature, .ignore_index = o.ignore_index}; }
+inline row_options without_mask(const row_options& o) { return {.temperature = o.temperature, .softcap = o.softcap, .ignore_index = o.ignore_index}; }
 
 template <class P, execution_policy Policy, class T, class Gemm, class Index>
 row_report lm_head_logps(Policy policy, Gemm& gemm, const lm_head<T>& head, const view<const Index>& targets,
@@ -362,8 +362,8 @@ concept logits_visitor = requires(F& f, std::int64_t first, const view<A, 2>& lo
 ///         not read and takes part in no product: it costs nothing.
 /// Order   the execution policy is for the rows; the product runs as gemm does. The same bits for any policy, position in the batch and (see
 ///         matrix_product) chunk. No allocation beside gemm's own.
-/// Throws  attune::error, before anything is written: sizes that differ, matrices that share memory with one that is written, temperature
-///         outside (0, inf), a target outside [0, V), operands that gemm.validate refuses.
+/// Throws  attune::error, before anything is written: sizes that differ, matrices that share memory with one that is written, temperature or
+///         softcap outside (0, inf), a target outside [0, V), operands that gemm.validate refuses.
 template <execution_policy Policy, class Gemm, detail::logits_matrix Hidden, detail::label_vector Labels,
           class Pack = detail::logit_pack<Hidden>>
   requires matrix_product<Gemm, detail::logit<Hidden>>

@@ -28,16 +28,16 @@ template <real A> void require_terms(const row_terms<A>& terms, std::int64_t row
 }
 
 /// The gradient of a row whose coefficients are known. Returns whether it is a number.
-template <class P, class T>
-bool write_row(const view<const T>& row, std::int64_t y, const row_state& state, double entropy, const row_coefficients& c, double temperature,
+template <class P, class Reader, class T>
+bool write_row(Reader& row, std::int64_t y, const row_state& state, double entropy, const row_coefficients& c, const row_options& o,
                const view<T>& gradient, bool streamed, std::int64_t ahead) {
   const bool zero = c.logp == 0 && c.entropy == 0 && c.log_sum_exp == 0;
   const bool finite = std::isfinite(c.logp) && std::isfinite(c.entropy) && std::isfinite(c.log_sum_exp) &&
                       std::isfinite(state.log_sum_exp()) && (c.entropy == 0 || std::isfinite(entropy));
   if (zero) fill(gradient, 0, 0);
   else if (!finite) fill(gradient, 0, not_a_number<double>);
-  else write_logits_gradient<P>(row, y, state, entropy, c, temperature, gradient, streamed, ahead);
-  if (!zero) fill(gradient, row.extent(0), 0);
+  else write_logits_gradient<P>(row, y, state, entropy, c, o, gradient, streamed, ahead);
+  if (!zero) fill(gradient, row.size(), 0);
   return zero || finite;
 }
 
@@ -46,7 +46,7 @@ row_report logits_gradient(Policy policy, const view<const T, 2>& logits, const 
                            const view<const row_state>& states, const view<const arithmetic<T>>& coefficients, const view<T, 2>& gradient,
                            const row_options& o, const row_terms<arithmetic<T>>& terms) {
   const std::int64_t rows = logits.extent(0), classes = logits.extent(1);
-  require_temperature<arithmetic<T>>(o.temperature);
+  require_row_options<arithmetic<T>>(o);
   require_rows(targets, rows, "targets");
   require_rows(states, rows, "states");
   require_rows(coefficients, rows, "coefficients");
@@ -64,9 +64,10 @@ row_report logits_gradient(Policy policy, const view<const T, 2>& logits, const 
     }
     const row_coefficients c{static_cast<double>(coefficients(n)), at_or_zero(terms.entropy_coefficients, n),
                              at_or_zero(terms.log_sum_exp_coefficients, n)};
-    if (!write_row<P>(row_of(logits, n), targets(n), states(n), at_or_zero(terms.entropies, n), c, o.temperature, out, streamed, 4096)) {
-      ++report.non_finite;
-    }
+    const bool finite = read_row<P>(row_of(logits, n), o, [&](auto& row) {
+      return write_row<P>(row, targets(n), states(n), at_or_zero(terms.entropies, n), c, o, out, streamed, prefetch_distance);
+    });
+    if (!finite) ++report.non_finite;
   });
 }
 
@@ -87,7 +88,7 @@ row_report logits_gradient(Policy policy, const view<const T, 2>& logits, const 
 ///         Classes with a -inf logit have gradient 0. Rows that are masked or ignored, or have coefficients 0, are exactly 0 and not
 ///         read. A row whose state or coefficients are NaN or infinite becomes NaN and is counted in the report.
 /// Order   results have the same bits for any policy, batch, position in it and strides, in place or not. No allocation.
-/// Throws  attune::error, before anything is written: sizes that differ, temperature outside (0, inf), a target outside [0, V), a gradient
+/// Throws  attune::error, before anything is written: sizes that differ, temperature or softcap outside (0, inf), a target outside [0, V), a gradient
 ///         with overlapping elements or that overlaps the logits in part.
 template <execution_policy Policy, detail::logits_matrix Logits, detail::label_vector Labels, class Pack = detail::logit_pack<Logits>>
 row_report logits_gradient(Policy policy, Logits&& logits, Labels&& targets, view<const row_state> states,

@@ -2,8 +2,8 @@
 // The normaliser of a row, and what else one read of it tells.
 #pragma once
 
-#include <attune/rows/blocks.hpp>
 #include <attune/rows/exponentials.hpp>
+#include <attune/rows/row_reader.hpp>
 #include <attune/rows/row_state.hpp>
 
 #include <cmath>
@@ -103,29 +103,22 @@ struct row_summary {
   double entropy() const { return std::log(state.sum) - moment / state.sum; }
 };
 
-/// The first element of the row from `first` on that equals x, which is there.
-template <class T, real A> std::int64_t find(const view<const T>& row, std::int64_t first, A x) {
-  while (static_cast<A>(row(first)) != x) ++first;
-  return first;
-}
+template <class Reader> std::int64_t first_largest(Reader& row, std::int64_t first, double largest, std::int64_t apart, double x_apart);
 
 /// The logit of class `apart`, if there is one (>= 0), is added in double: beside a 1 in float the small terms of a confident row would be
 /// lost, and with them 1 - p. Moment and argmax only if asked for.
-template <class P, bool WithMoment = false, class T>
-row_summary summarise(const view<const T>& row, double temperature, std::int64_t apart = -1, bool with_argmax = false) {
+template <class P, bool WithMoment, class Reader>
+row_summary summarise(Reader& row, double temperature, std::int64_t apart = -1, bool with_argmax = false) {
   using A = lane_of<P>;
   row_summary none, result;
-  block_buffer<kernel_type<T>> buffer;
   running_sum<A> total(temperature);
-  const double x_apart = apart >= 0 ? static_cast<double>(static_cast<A>(row(apart))) : -infinity<double>;
+  const double x_apart = apart >= 0 ? row(apart) : -infinity<double>;
   if (!(x_apart < infinity<double>)) return none;
   if (x_apart > -infinity<double>) total.add(x_apart);
   double largest = -infinity<double>;
   std::int64_t block_of_largest = 0;
-  for_blocks(row.extent(0), [&](std::int64_t first, int count) {
-    const bool has_apart = x_apart > -infinity<double> && apart >= first && apart < first + count;
-    const auto* x = has_apart ? copy_block(row, first, count, buffer) : load_block(row, first, count, buffer);
-    if (has_apart) buffer.values[apart - first] = static_cast<kernel_type<T>>(-infinity<A>);
+  for_blocks(row.size(), [&](std::int64_t first, int count) {
+    const auto* x = row.at(first, count, x_apart > -infinity<double> ? apart : -1);
     const double block_largest = total.add_block([&] { return static_cast<double>(run_kernel<P, block_max>(x, padded(count))); }, [&](A top) {
       return run_kernel<P, block_exp_sum<WithMoment>>(x, padded(count), term_scale<A>(static_cast<double>(top), 1 / temperature));
     });
@@ -138,16 +131,19 @@ row_summary summarise(const view<const T>& row, double temperature, std::int64_t
   if (!std::isfinite(sum.top) || sum.sum != sum.sum) return none;
   result.state = {sum.top / temperature, sum.sum > 1 ? sum.sum : 1};
   if constexpr (WithMoment) result.moment = sum.moment < 0 ? sum.moment : 0;
-  if (with_argmax) {
-    const bool apart_alone = largest < sum.top;
-    result.argmax = apart_alone ? apart : find(row, block_of_largest, static_cast<A>(sum.top));
-    if (x_apart == sum.top && apart < result.argmax) result.argmax = apart;
-  }
+  if (with_argmax) result.argmax = first_largest(row, block_of_largest, largest, apart, x_apart);
   return result;
 }
-
-template <class P, class T> row_state normalise(const view<const T>& row, double temperature, std::int64_t apart = -1) {
-  return summarise<P>(row, temperature, apart).state;
+/// The first of the largest elements: class `apart`, or one of the block in which the largest of the others was first seen.
+template <class Reader>
+std::int64_t first_largest(Reader& row, std::int64_t first, double largest, std::int64_t apart, double x_apart) {
+  if (largest < x_apart) return apart;
+  const std::int64_t left = row.size() - first;
+  const int count = static_cast<int>(left < row_block ? left : row_block);
+  const auto* x = row.at(first, count);
+  int i = 0;
+  while (i < count && (first + i == apart || static_cast<double>(static_cast<arithmetic<typename Reader::element>>(x[i])) != largest)) ++i;
+  return x_apart == largest && apart < first + i ? apart : first + i;
 }
 
 /// The scale of a row from its state. For the state of `normalise`, top is the row's largest logit again (exactly, for float and halves).

@@ -3,12 +3,15 @@
 
 #include <attune/core/view.hpp>  // view
 
+#include <limits>
+
 namespace attune {
 
 /// How rows of logits are read. One temperature serves every model of a step: log-probabilities of policy, old policy and reference are
 /// comparable only if all were computed at the same one.
 struct row_options {
   double temperature = 1;            ///< z = logits / temperature, finite and > 0; gradients with respect to the logits carry 1/temperature
+  double softcap = std::numeric_limits<double>::infinity();  ///< > 0; first the logits become softcap tanh(logits / softcap). Infinite: they do not
   view<const std::uint8_t> mask{};   ///< [N]; a row whose byte is 0 is not read, nor is its target. Absent: every row is read
   std::int64_t ignore_index = -100;  ///< a row with this target is treated like a masked one
 };

@@ -52,26 +52,28 @@ template <bool WithLine> struct block_exp {
 
 /// One row, as documented at logits_gradient; `entropy` is read if it has a coefficient. A block is read before it is written, so the gradient
 /// may replace the logits. `ahead`: see prefetch_ahead.
-template <class P, class T>
-void write_logits_gradient(const view<const T>& row, std::int64_t y, const row_state& state, double entropy, const row_coefficients& c,
-                           double temperature, const view<T>& gradient, bool streamed, std::int64_t ahead = 4096) {
+template <class P, class Reader, class T>
+void write_logits_gradient(Reader& row, std::int64_t y, const row_state& state, double entropy, const row_coefficients& c, const row_options& o,
+                           const view<T>& gradient, bool streamed, std::int64_t ahead) {
   using A = lane_of<P>;
-  const row_scale<A> z = scale_of<A>(state, temperature);
-  const double top = static_cast<double>(z.top) / temperature - state.shift, log_sum = std::log(state.sum);
-  const double mass = std::exp(top) / state.sum / temperature;  // p_v / temperature = mass e^z
+  using K = typename Reader::element;
+  const row_scale<A> z = scale_of<A>(state, o.temperature);
+  const double top = static_cast<double>(z.top) / o.temperature - state.shift, log_sum = std::log(state.sum);
+  const double mass = std::exp(top) / state.sum / o.temperature;      // p_v / temperature = mass e^z
   const double level = c.entropy != 0 ? top - log_sum + entropy : 0;  // log p_v + entropy = z + level
   const double factor = c.log_sum_exp - c.logp - c.entropy * level;   // the gradient: mass e^z (factor - c.entropy z)
-  const std::conditional_t<half_storage<T>, coarse_row_exp<A>, row_exp<A>> e(z, c.entropy != 0 ? mass : mass * factor);
-  const line<A> l{z.top, static_cast<A>(factor), static_cast<A>(-c.entropy / temperature)};
-  const double x_y = static_cast<double>(static_cast<A>(row(y))), z_y = x_y / temperature - state.shift, e_y = std::exp(z_y);
-  block_buffer<kernel_type<T>> buffer;
-  row_writer<T> write(gradient, streamed);
-  for_blocks(row.extent(0), write.head(), [&](std::int64_t first, int count) {
-    const auto* x = load_block(row, first, count, buffer);
-    auto* out = write.place(first, count);
-    const bool past_caches = write.is_streamed(out);
+  const std::conditional_t<half_storage<K>, coarse_row_exp<A>, row_exp<A>> e(z, c.entropy != 0 ? mass : mass * factor);
+  const line<A> l{z.top, static_cast<A>(factor), static_cast<A>(-c.entropy / o.temperature)};
+  const double x_y = row(y), z_y = x_y / o.temperature - state.shift, e_y = std::exp(z_y);
+  const double slope_y = Reader::capped ? 1 - (x_y / o.softcap) * (x_y / o.softcap) : 1;
+  row_writer<T, K> write(gradient, streamed);
+  for_blocks(row.size(), write.head(), [&](std::int64_t first, int count) {
+    const K* x = row.at(first, count);
+    K* out = write.place(first, count);
+    const bool past_caches = write.is_streamed(out) && !Reader::capped;
     if (c.entropy == 0) run_kernel<P, block_exp<false>>(x, out, padded(count), e, l, past_caches, ahead);
     else run_kernel<P, block_exp<true>>(x, out, padded(count), e, l, past_caches, ahead);
+    if constexpr (Reader::capped) run_kernel<P, block_softcap_slope>(x, out, padded(count), static_cast<A>(o.softcap));
     write.written(first, count, out);
   });
   write.end();
@@ -79,7 +81,7 @@ void write_logits_gradient(const view<const T>& row, std::int64_t y, const row_s
   // 1 - p_y from the sum of the others, in double and rounded once: a confident token keeps its gradient.
   const double others = c.logp * ((state.sum - e_y) / state.sum);
   const double rest = e_y / state.sum * (c.log_sum_exp - (c.entropy != 0 ? c.entropy * (z_y - log_sum + entropy) : 0));
-  gradient(y) = static_cast<T>(static_cast<A>((others + rest) / temperature));
+  gradient(y) = static_cast<T>(static_cast<A>(slope_y * (others + rest) / o.temperature));
 }
 
 }  // namespace detail

@@ -15,17 +15,15 @@ template <real A> struct row_statistics {
 namespace detail {
 
 /// log p_y from the state of the row, with y as the class `apart`. Never above 0: sum >= e^{z_y - shift}.
-template <class T> double log_probability(const view<const T>& row, std::int64_t y, const row_state& state, double temperature) {
-  const double z = static_cast<double>(static_cast<arithmetic<T>>(row(y))) / temperature;
-  return (z - state.shift) - std::log(state.sum);
+template <class Reader> double log_probability(const Reader& row, std::int64_t y, const row_state& state, double temperature) {
+  return (row(y) / temperature - state.shift) - std::log(state.sum);
 }
-
 template <class P, execution_policy Policy, class T, class Index>
 row_report token_logps(Policy policy, const view<const T, 2>& logits, const view<const Index>& targets, const view<arithmetic<T>>& logps,
                        const view<row_state>& states, const row_options& o, const row_statistics<arithmetic<T>>& statistics) {
   using A = arithmetic<T>;
   const std::int64_t rows = logits.extent(0), classes = logits.extent(1);
-  require_temperature<A>(o.temperature);
+  require_row_options<A>(o);
   require_rows(targets, rows, "targets");
   require_rows(logps, rows, "logps");
   require_rows_if_given(states, rows, "states");
@@ -43,9 +41,11 @@ row_report token_logps(Policy policy, const view<const T, 2>& logits, const view
     row_summary row{.state = {}};
     double logp = 0, entropy = 0;
     if (is_read(o, targets, n)) {
-      const view<const T> x = row_of(logits, n);
-      row = with_entropy ? summarise<P, true>(x, o.temperature, targets(n), with_argmax) : summarise<P>(x, o.temperature, targets(n), with_argmax);
-      logp = log_probability(x, targets(n), row.state, o.temperature);
+      read_row<P>(row_of(logits, n), o, [&](auto& x) {
+        row = with_entropy ? summarise<P, true>(x, o.temperature, targets(n), with_argmax)
+                           : summarise<P, false>(x, o.temperature, targets(n), with_argmax);
+        logp = log_probability(x, targets(n), row.state, o.temperature);
+      });
       entropy = row.entropy();
       if (logp != logp) ++report.non_finite;
     } else {
@@ -64,6 +64,7 @@ row_report token_logps(Policy policy, const view<const T, 2>& logits, const view
 ///
 ///   logps[n] = z_y - log sum_v e^{z_v},     z = logits[n, :] / temperature [nat],  y = targets[n]
 ///
+/// (with row_options.softcap c, here and in what follows: z = c tanh(logits[n, :] / c) / temperature, and excluded classes stay so).
 /// logits [N, V]: float, double or a 16-bit type, any strides (columns beyond V are never read); targets [N]: int32 or int64, already
 /// aligned with the rows; logps [N]: float (double for double logits); states [N], optional: kept for logits_gradient; statistics, optional:
 /// entropy and most likely class.
@@ -71,7 +72,7 @@ row_report token_logps(Policy policy, const view<const T, 2>& logits, const view
 ///         as a target it gives -inf. A row with a NaN or +inf, or without a finite logit, gives NaN and is counted in the report.
 ///         A row that is masked or whose target is ignore_index gives 0 and is not read.
 /// Order   results have the same bits for any policy, batch, position in it and strides. No allocation.
-/// Throws  attune::error, before anything is written: sizes that differ, temperature outside (0, inf), a target outside [0, V).
+/// Throws  attune::error, before anything is written: sizes that differ, temperature or softcap outside (0, inf), a target outside [0, V).
 template <execution_policy Policy, detail::logits_matrix Logits, detail::label_vector Labels, class Pack = detail::logit_pack<Logits>>
 row_report token_logps(Policy policy, Logits&& logits, Labels&& targets, view<detail::logit_arithmetic<Logits>> logps,
                        view<row_state> states = {}, const row_options& o = {},

@@ -151,7 +151,7 @@ template <class P, class G, class T, class Index> class top_k_row {
     for_blocks(row.extent(0), to.head(), [&](std::int64_t first, int count) {
       const K* x = copy_block(row, first, count, buffer);  // the gradient may replace the logits, and the listed ones are still wanted
       K* out = to.place(first, count);
-      run_kernel<P, block_exp<false>>(x, out, padded(count), e, line<A>{}, to.is_streamed(out), std::int64_t{4096});
+      run_kernel<P, block_exp<false>>(x, out, padded(count), e, line<A>{}, to.is_streamed(out), prefetch_distance);
       to.written(first, count, out);
       for (int i = 0; !finite && i < count; ++i) {
         gradient(first + i) = static_cast<T>(buffer.values[i] > static_cast<K>(-infinity<A>) ? static_cast<A>(shared) : A(0));
