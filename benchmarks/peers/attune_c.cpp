@@ -48,6 +48,14 @@ int logits_gradient(const T* logits, const std::int64_t* targets, const attune::
   });
 }
 
+template <class T>
+int fused(const T* logits, const std::int64_t* targets, const float* coefficients, float* logps, T* gradient, const shape& s, int threads) {
+  return run(threads, [&](auto policy) {
+    attune::fused_logits_gradient(policy, matrix(logits, s), vector(targets, s.rows), [&](std::int64_t n, double) { return double(coefficients[n]); },
+                                  vector(logps, s.rows), matrix(gradient, s));
+  });
+}
+
 /// gradient may be null: then only the values are computed.
 template <class Generator, class T>
 int row_divergence(const T* policy_logits, const T* target_logits, float* values, T* gradient, const shape& s, int threads) {
@@ -101,6 +109,10 @@ PEERS_API std::int64_t peers_state_size() { return sizeof(attune::row_state); }
                                                const float* coefficients, T* gradient, std::int64_t rows, std::int64_t classes,       \
                                                int threads) {                                                                         \
     return logits_gradient(logits, targets, states, coefficients, gradient, {rows, classes}, threads);                                \
+  }                                                                                                                                   \
+  PEERS_API int peers_fused_##suffix(const T* logits, const std::int64_t* targets, const float* coefficients, float* logps, T* gradient,  \
+                                     std::int64_t rows, std::int64_t classes, int threads) {                                          \
+    return fused(logits, targets, coefficients, logps, gradient, {rows, classes}, threads);                                           \
   }                                                                                                                                   \
   PEERS_API int peers_divergence_##suffix(char name, const T* policy, const T* target, float* values, T* gradient, std::int64_t rows, \
                                           std::int64_t classes, int threads) {                                                        \

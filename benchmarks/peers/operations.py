@@ -234,8 +234,13 @@ def token_forward_backward(attune, peers, logits, classes, threads):
         back = attune.call(f"peers_logits_gradient_{logits.dtype}", x, targets, states, coefficients, gradient, rows, classes, threads)
         return checked(lambda: min(forth(), back()), logps, gradient)
 
+    def fused_on(x, gradient):
+        return checked(attune.call(f"peers_fused_{logits.dtype}", x, targets, coefficients, logps, gradient, rows, classes, threads), logps, gradient)
+
     upstream = coefficients.to(policy.dtype)
-    result = [Contestant("attune, in place", attune_on(room, room), prepare=lambda: room.copy_(policy), family="attune"),
+    result = [Contestant("attune, fused, in place", fused_on(room, room), prepare=lambda: room.copy_(policy), family="attune"),
+              Contestant("attune, fused, out of place", fused_on(policy, room), family="attune"),
+              Contestant("attune, in place", attune_on(room, room), prepare=lambda: room.copy_(policy), family="attune"),
               Contestant("attune, out of place", attune_on(policy, room), family="attune"), ceiling(attune, policy, threads)]
     result += [Contestant(name, forward_backward(form, policy, (targets,), upstream)) for name, form in TOKEN_FORMS.items()]
     result.append(Contestant("log_softmax, gather in chunks of 64 rows",
