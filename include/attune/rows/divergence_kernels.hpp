@@ -21,12 +21,12 @@ ATTUNE_PACK_FN void for_twins(const K* policy, const K* target, K* out, int size
   }
 }
 
-/// What the kernels know of a pair of rows, as numbers or as packs.
-template <class A> struct row_pair_scale {
-  row_exp<A> pi, p;                               // probabilities
-  A rate, rate_ratio, log_mass_ratio;             // 1 / the policy's temperature; the policy's temperature over the target's
+/// What the kernels know of a pair of rows, as numbers or as packs. Exp: row_exp, or coarse_row_exp for results of 16 bits.
+template <class A, template <class> class Exp = row_exp> struct row_pair_scale {
+  Exp<A> pi, p;                        // probabilities
+  A rate, rate_ratio, log_mass_ratio;  // 1 / the policy's temperature; the policy's temperature over the target's
 
-  template <class P> ATTUNE_PACK_FN row_pair_scale<P> as() const {
+  template <class P> ATTUNE_PACK_FN row_pair_scale<P, Exp> as() const {
     return {pi.template as<P>(), p.template as<P>(), P(rate), P(rate_ratio), P(log_mass_ratio)};
   }
   /// log(pi/p) from the distances of both logits to their tops. The difference comes first: equal rows give exactly 0, also where products
@@ -120,17 +120,17 @@ struct block_divergence_gradient {
 
 /// out_i = pi_i - p_i, with masses scaled as the gradient is: that of the forward KL divergence, whose weights pi - p have the sum 0.
 struct block_difference {
-  template <class P, class K>
-  ATTUNE_PACK_FN static void run(const row_pair_scale<lane_of<P>>* given, const K* policy, const K* target, K* out, int size, bool streamed) {
-    const row_exp<P> a = given->pi.template as<P>(), b = given->p.template as<P>();
+  template <class P, class Scale, class K>
+  ATTUNE_PACK_FN static void run(const Scale* given, const K* policy, const K* target, K* out, int size, bool streamed) {
+    const auto a = given->pi.template as<P>(), b = given->p.template as<P>();
     for_twins<P>(policy, target, out, size, streamed, [&](const P& x, const P& y) __attribute__((always_inline)) { return a(x) - b(y); });
   }
 };
 /// out_i = pi_i log(pi_i/p_i), where log_mass_ratio is given less D: the gradient pi (log(pi/p) - D) of a finite reverse KL divergence D.
 struct block_log_ratio {
-  template <class P, class K>
-  ATTUNE_PACK_FN static void run(const row_pair_scale<lane_of<P>>* given, const K* policy, const K* target, K* out, int size, bool streamed) {
-    const row_pair_scale<P> s = given->template as<P>();
+  template <class P, class Scale, class K>
+  ATTUNE_PACK_FN static void run(const Scale* given, const K* policy, const K* target, K* out, int size, bool streamed) {
+    const auto s = given->template as<P>();
     const P least(-1e30f);  // instead of -inf: where the policy has no mass, 0 times anything finite
     for_twins<P>(policy, target, out, size, streamed, [&](const P& x, const P& y) __attribute__((always_inline)) {
       return s.pi(x) * s.log_ratio(larger(least, x - s.pi.top), larger(least, y - s.p.top));

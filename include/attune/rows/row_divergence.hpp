@@ -109,7 +109,7 @@ template <class P, class G, class T, class U, target_kind Kind> class divergence
       fill(gradient, 0, not_a_number<double>);
       return not_a_number<double>;
     }
-    const row_pair_scale<A> scales = scales_of(policy_state, target_state, 1, 0);
+    const row_pair_scale<A> scales = scales_of<row_exp>(policy_state, target_state, 1, 0);
     divergence_sums sum;
     if (!known(pair, sum.term)) {
       sum.term = 0;
@@ -134,10 +134,10 @@ template <class P, class G, class T, class U, target_kind Kind> class divergence
       };
       const double curvature = static_cast<double>(generator_.curvature(0.0));
       if (power() == 0) {
-        const auto scaled = scales_of(policy_state, target_state, scale * curvature, 0);
+        const auto scaled = scales_of_result(policy_state, target_state, scale * curvature, 0);
         run(block_difference{}, &scaled);
       } else if (power() == 1 && std::isfinite(sum.term)) {
-        const auto scaled = scales_of(policy_state, target_state, scale * curvature, sum.term / curvature);
+        const auto scaled = scales_of_result(policy_state, target_state, scale * curvature, sum.term / curvature);
         run(block_log_ratio{}, &scaled);
       } else {
         run(block_divergence_gradient{}, generator_, &scales, static_cast<A>(sum.weight), static_cast<A>(scale));
@@ -154,13 +154,18 @@ template <class P, class G, class T, class U, target_kind Kind> class divergence
     return {sum.top / temperature, sum.sum > 1 ? sum.sum : 1};
   }
   /// Probabilities times `factor`, their log-ratios less `value`.
-  row_pair_scale<A> scales_of(const row_state& policy, const row_state& target, double factor, double value) const {
+  template <template <class> class Exp>
+  row_pair_scale<A, Exp> scales_of(const row_state& policy, const row_state& target, double factor, double value) const {
     const row_scale<A> x = scale_of<A>(policy, temperature_), y = scale_of<A>(target, target_temperature_);
     const auto mass = [&](const row_state& state, double temperature, const row_scale<A>& z) {
       return factor * scale_correction(state, temperature, z) / state.sum;
     };
     return {{x, mass(policy, temperature_, x)}, {y, mass(target, target_temperature_, y)}, x.inverse_temperature,
             static_cast<A>(temperature_ / target_temperature_), static_cast<A>(std::log(target.sum) - std::log(policy.sum) - value)};
+  }
+  auto scales_of_result(const row_state& policy, const row_state& target, double factor, double value) const {
+    if constexpr (half_storage<K>) return scales_of<coarse_row_exp>(policy, target, factor, value);
+    else return scales_of<row_exp>(policy, target, factor, value);
   }
   double power() const {
     if constexpr (divergence::power_generator<G>) return generator_.power();
