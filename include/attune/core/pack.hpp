@@ -13,6 +13,11 @@
 
 namespace attune {
 
+namespace detail {
+/// e^r for |r| <= log(2)/2, coefficients of 1, r, r^2, ...: minimax polynomial, relative error 3.1e-9.
+inline constexpr float exp_polynomial[7] = {1, 1, 0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558aap-5f, 0x1.12396cp-7f, 0x1.6a5232p-10f};
+}  // namespace detail
+
 #if defined(__CUDACC__)  // Device compilers have no vector extension: there, a lane is a plain number.
 template <real T> using native_pack = T;
 #else
@@ -157,8 +162,7 @@ pack<T, N> each_lane(pack<T, N> x, F f) {
 }
 
 // e^x = 2^n e^r with n = round(x / log 2) and |r| <= log(2)/2; log 2 is split in two so that r is exact (Cody and Waite).
-// Coefficients: minimax polynomial of degree 6 for e^r, relative error 3.1e-9. 2^n is applied in two factors, so that
-// results pass gradually through the subnormal numbers to 0 and overflow to inf only where e^x does.
+// 2^n is applied in two factors, so that results pass gradually through the subnormal numbers to 0 and overflow to inf only where e^x does.
 template <int N>
 struct exp_parts {
   using F = pack<float, N>;
@@ -179,8 +183,9 @@ struct exp_parts {
   /// e^r - 1 = r + r^2 P(r). Of the polynomial, terms that do not need each other are written side by side (Estrin): a loop over samples
   /// waits for the results of one operation after the other, not for room to do them.
   ATTUNE_PACK_FN F expm1() const {
-    const F r2 = r * r, low = F(0x1.555492p-3f) * r + F(0x1.fffffcp-2f), high = F(0x1.12396cp-7f) * r + F(0x1.5558aap-5f);
-    return ((F(0x1.6a5232p-10f) * r2 + high) * r2 + low) * r2 + r;
+    constexpr const float (&c)[7] = exp_polynomial;
+    const F r2 = r * r, low = F(c[3]) * r + F(c[2]), high = F(c[5]) * r + F(c[4]);
+    return ((F(c[6]) * r2 + high) * r2 + low) * r2 + r;
   }
 };
 

@@ -114,10 +114,8 @@ template <class A> struct row_exp {
     const int exponent = std::ilogb(step);
     step_high = static_cast<A>(std::ldexp(std::nearbyint(std::ldexp(step, 14 - exponent)), exponent - 14));
     step_low = static_cast<A>(step - static_cast<double>(step_high));
-    // e^r: minimax polynomial of degree 6 for |r| <= log(2)/2, relative error 3.1e-9
-    constexpr double coefficients[7] = {1, 1, 0x1.fffffcp-2, 0x1.555492p-3, 0x1.5558aap-5, 0x1.12396cp-7, 0x1.6a5232p-10};
     double power = given_factor * 0x1p-32;
-    for (int i = 0; i < 7; ++i, power *= rate) c[i] = static_cast<A>(coefficients[i] * power);
+    for (int i = 0; i < 7; ++i, power *= rate) c[i] = static_cast<A>(static_cast<double>(exp_polynomial[i]) * power);
   }
   template <class B>
   ATTUNE_PACK_FN explicit row_exp(const row_exp<B>& x)
