@@ -146,11 +146,11 @@ std::int64_t first_largest(Reader& row, std::int64_t first, double largest, std:
   return x_apart == largest && apart < first + i ? apart : first + i;
 }
 
-/// The scale of a row from its state. For the state of `normalise`, top is the row's largest logit again (exactly, for float and halves).
+/// The scale of a row from its state. For the state of `summarise`, top is the row's largest logit again (exactly, for float and halves).
 template <real A> row_scale<A> scale_of(const row_state& state, double temperature) {
   return {static_cast<A>(state.shift * temperature), static_cast<A>(1 / temperature)};
 }
-/// e^{top / temperature - shift}: 1 for the state of `normalise`; corrects for a shift that is not the image of a float.
+/// e^{top / temperature - shift}: 1 for the state of `summarise`; corrects for a shift that is not the image of a float.
 template <real A> double scale_correction(const row_state& state, double temperature, const row_scale<A>& z) {
   return std::exp(static_cast<double>(z.top) / temperature - state.shift);
 }
