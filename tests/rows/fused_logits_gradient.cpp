@@ -233,6 +233,10 @@ TEST_CASE("a gradient written past the caches has the bits of one in place, wher
       for (std::int64_t i = shift + g.size(); i < std::int64_t(memory.size()); ++i) CHECK(from(memory[std::size_t(i)]) == 7);
     }
   };
+  // The part before the first cache line ends with the row, however wide the gradient is.
+  std::vector<int> ends;
+  attune::detail::for_blocks(3, 15, [&](std::int64_t first, int count) { ends.push_back(int(first) + count); });
+  CHECK(ends == std::vector<int>{3});
   check(float{}, 300, 7001);
   check(double{}, 150, 7001);
   check(bfloat16{}, 600, 7001);

@@ -456,8 +456,7 @@ update_report soft_update(Reference&& reference, Policy&& policy, double policy_
 
 /// The same of many tensors in one call: of a whole model, given as a list of attune::model_tensor of one type. The bits and the report are
 /// those of a call for each; the work is distributed by elements, across tensors of any size. All tensors are checked before any is written,
-/// also that none that is written overlaps another (tied weights are listed once): a time that grows with the square of the list, 1 ms for
-/// 500 tensors.
+/// also that none that is written overlaps another (tied weights are listed once): a time that grows with the square of the list.
 template <execution_policy Execution, model_tensors Model>
 update_report soft_update(Execution execution, const Model& model, double policy_weight) {
   return detail::average(execution, detail::tensors(model), policy_weight);

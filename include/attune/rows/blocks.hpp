@@ -31,7 +31,7 @@ template <class K> struct alignas(64) block_buffer {
 
 /// Calls work(first, count) for the blocks of a row: the first `head` elements, if there are any, then blocks of full size, then the rest.
 template <class Work> void for_blocks(std::int64_t size, std::int64_t head, const Work& work) {
-  if (head > 0) work(std::int64_t{0}, static_cast<int>(head));
+  if (head > 0) work(std::int64_t{0}, static_cast<int>(head < size ? head : size));
   for (std::int64_t first = head; first < size; first += row_block) {
     work(first, static_cast<int>(size - first < row_block ? size - first : row_block));
   }

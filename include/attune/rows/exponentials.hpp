@@ -78,7 +78,8 @@ template <> struct binary_exponent<16> {
 #undef ATTUNE_AVX512_FN
 #endif
 
-/// 2^t, to 3 ulp near 1 and an error of |t| ulp below it, where a term is weighted by its own size. Exponents up to 127; what is smaller than 2^-126 counts as that, or as what it is. NaN stays NaN.
+/// 2^t, to 3 ulp near 1 and an error of |t| ulp below it, where a term is weighted by its own size. Exponents up to 127; what is smaller
+/// than 2^-126 counts as that, or as what it is. NaN stays NaN.
 template <int N> ATTUNE_PACK_FN pack<float, N> exp_term(const pack<float, N>& t) {
   using F = pack<float, N>;
   const binary_exponent<N> exponent(t, -126.0f);

@@ -99,7 +99,8 @@ template <class P, class G, class T, class Index> class top_k_row {
     running_sum<A> rest(options_.temperature), listed(options_.temperature);
     block_buffer<K> buffer;
     bool has_nan = false;
-    for_blocks(row.extent(0), [&](std::int64_t first, int count) {
+    s.with_rest = options_.rest == tail::bucket && classes.extent(0) < row.extent(0);
+    for_blocks(s.with_rest ? row.extent(0) : 0, [&](std::int64_t first, int count) {
       const K* x = clear(row, classes, first, count, buffer) ? buffer.values : load_block(row, first, count, buffer);
       rest.add_block([&] { return static_cast<double>(run_kernel<P, block_max>(x, padded(count))); },
                      [&](A top) { return run_kernel<P, block_exp_sum<false>>(x, padded(count), term_scale<A>(double(top), s.rate)); });
@@ -115,7 +116,6 @@ template <class P, class G, class T, class Index> class top_k_row {
     const block_sum& b = rest.value();
     s.rest_top = b.top;
     s.rest_sum = b.sum;
-    s.with_rest = options_.rest == tail::bucket && classes.extent(0) < row.extent(0);
     s.top = s.with_rest && b.top > a.top ? b.top : a.top;
     const auto mass = [&](const block_sum& sum) { return sum.top == -infinity<double> ? 0 : sum.sum * std::exp((sum.top - s.top) * s.rate); };
     const double rest_mass = s.with_rest ? mass(b) : 0;
@@ -143,15 +143,16 @@ template <class P, class G, class T, class Index> class top_k_row {
              const view<T>& gradient) const {
     // What is not listed shares the gradient of the bucket in proportion to its probability.
     const double shared = s.with_rest && s.rest_top > -infinity<double> ? scale * slope(s.log_rest, s.log_tail, weight) : 0;
-    const row_scale<A> z{static_cast<A>(s.rest_top > -infinity<double> ? s.rest_top : 0), static_cast<A>(s.rate)};
-    const bool finite = std::isfinite(shared);
-    const std::conditional_t<half_storage<T>, coarse_row_exp<A>, row_exp<A>> e(z, finite && shared != 0 ? shared / s.rest_sum : 0);
+    const bool finite = std::isfinite(shared), any = finite && shared != 0;
+    const row_scale<A> z{static_cast<A>(any ? s.rest_top : 0), static_cast<A>(s.rate)};
+    const std::conditional_t<half_storage<T>, coarse_row_exp<A>, row_exp<A>> e(z, any ? shared / s.rest_sum : 0);
     block_buffer<K> buffer;
     row_writer<T> to(gradient, streamed_);
     for_blocks(row.extent(0), to.head(), [&](std::int64_t first, int count) {
       const K* x = copy_block(row, first, count, buffer);  // the gradient may replace the logits, and the listed ones are still wanted
       K* out = to.place(first, count);
-      run_kernel<P, block_exp<false>>(x, out, padded(count), e, line<A>{}, to.is_streamed(out), prefetch_distance);
+      if (any) run_kernel<P, block_exp<false>>(x, out, padded(count), e, line<A>{}, to.is_streamed(out), prefetch_distance);
+      for (int i = 0; !any && i < count; ++i) out[i] = static_cast<K>(A(0));
       to.written(first, count, out);
       for (int i = 0; !finite && i < count; ++i) {
         gradient(first + i) = static_cast<T>(buffer.values[i] > static_cast<K>(-infinity<A>) ? static_cast<A>(shared) : A(0));
