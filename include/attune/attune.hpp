@@ -149,6 +149,7 @@
 #include <attune/ranking/plackett_luce.hpp>
 #include <attune/ranking/softmax.hpp>
 #include <attune/reference/hard_update.hpp>
+#include <attune/reference/rounding_noise.hpp>
 #include <attune/reference/schedule.hpp>
 #include <attune/reference/soft_update.hpp>
 #include <attune/reference/update.hpp>
@@ -171,6 +172,7 @@
 #include <attune/rows/humanline.hpp>
 #include <attune/rows/ld_dpo_weights.hpp>
 #include <attune/rows/lm_head.hpp>
+#include <attune/rows/lm_head_chunks.hpp>
 #include <attune/rows/logits_gradient.hpp>
 #include <attune/rows/normalise.hpp>
 #include <attune/rows/options.hpp>
