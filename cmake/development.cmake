@@ -24,3 +24,10 @@ if(ATTUNE_SANITIZE)
   add_compile_definitions(_GLIBCXX_ASSERTIONS)
   add_link_options(-fsanitize=address,undefined)
 endif()
+# For programs that instantiate every unit once more to print or look it up: with checks they take the compiler longer than the whole suite.
+# The units themselves are run with checks by tests/catalog.
+function(attune_without_sanitizers target)
+  if(ATTUNE_SANITIZE)
+    target_compile_options(${target} PRIVATE -fno-sanitize=all)
+  endif()
+endfunction()
