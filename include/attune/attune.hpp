@@ -20,6 +20,7 @@
 #include <attune/check/toy/distribution.hpp>
 #include <attune/check/toy/objective.hpp>
 #include <attune/check/toy/softmax_policy.hpp>
+#include <attune/check/toy/tree_policy.hpp>
 #include <attune/constraint/log_barrier.hpp>
 #include <attune/constraint/moving_estimate.hpp>
 #include <attune/constraint/schedule.hpp>
@@ -151,6 +152,7 @@
 #include <attune/ranking/pairwise.hpp>
 #include <attune/ranking/plackett_luce.hpp>
 #include <attune/ranking/softmax.hpp>
+#include <attune/reference/bema.hpp>
 #include <attune/reference/hard_update.hpp>
 #include <attune/reference/rounding_noise.hpp>
 #include <attune/reference/schedule.hpp>

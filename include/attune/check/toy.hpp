@@ -5,3 +5,4 @@
 #include <attune/check/toy/distribution.hpp>
 #include <attune/check/toy/objective.hpp>
 #include <attune/check/toy/softmax_policy.hpp>
+#include <attune/check/toy/tree_policy.hpp>
