@@ -17,7 +17,9 @@
 #include <attune/check/derivative.hpp>
 #include <attune/check/gradient.hpp>
 #include <attune/check/toy.hpp>
+#include <attune/check/toy/bernoulli.hpp>
 #include <attune/check/toy/distribution.hpp>
+#include <attune/check/toy/estimator.hpp>
 #include <attune/check/toy/objective.hpp>
 #include <attune/check/toy/softmax_policy.hpp>
 #include <attune/constraint/log_barrier.hpp>
