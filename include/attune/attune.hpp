@@ -83,6 +83,14 @@
 #include <attune/link/sigmoid.hpp>
 #include <attune/link/smoothed.hpp>
 #include <attune/link/square.hpp>
+#include <attune/policy/dpg/alpha_dpg.hpp>
+#include <attune/policy/dpg/baseline.hpp>
+#include <attune/policy/dpg/coefficients.hpp>
+#include <attune/policy/dpg/divergence.hpp>
+#include <attune/policy/dpg/lambda.hpp>
+#include <attune/policy/dpg/partitions.hpp>
+#include <attune/policy/dpg/samples.hpp>
+#include <attune/policy/dpg/target.hpp>
 #include <attune/preference/a_star_po.hpp>
 #include <attune/preference/alpha_dpo.hpp>
 #include <attune/preference/alpha_po.hpp>
