@@ -34,7 +34,7 @@ class partitions {
   template <real T>
   void update(const samples<T>& batch) {
     detail::require_samples(batch, contexts());
-    for (const bool writing : {false, true}) {
+    for (const bool writing : {false, true}) {  // first every weight is looked at
       for (std::int64_t i = 0; i < batch.size(); ++i) {
         if (!batch.is_active(i)) continue;
         divergence::log_partition trial;
