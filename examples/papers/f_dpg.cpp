@@ -350,7 +350,9 @@ bernoulli_policy sampled(const G& f, double beta, double rate, unsigned seed) {
   dpg::windowed_mean baseline;
   vector log_policy(size), log_target(size), r(size), c(size), by_outcome(64);
   for (int step = 0; step < 4000; ++step) {
-    const vector one = toy::marginals(pi), log_pi = pi.log_probabilities();
+    const vector log_pi = pi.log_probabilities();
+    vector one;
+    for (double logit : pi.logits) one.push_back(attune::sigmoid(logit));
     std::size_t drawn[size];
     for (std::size_t n = 0; n < size; ++n) {
       drawn[n] = draw(one, random);

@@ -65,7 +65,7 @@ sampled_mean estimated_divergence(const G& f, const samples<T>& batch, const par
 ///
 /// so that sampling never gets worse while the policy wanders. D is D_f(. || p), by default KL(p || .), as the authors choose it.
 /// The difference of the two estimates is what is judged; its standard error says whether there have been enough samples.
-/// Source   Khalifa et al. 2021, arXiv:2012.11635, algorithm 1 (GDC); interval of 16 steps in naver/disco.
+/// Source   Khalifa et al. 2021, arXiv:2012.11635 (GDC, KL-adaptive DPG); interval of 16 steps in naver/disco.
 template <divergence::generator G = divergence::forward_kl>
 struct proposal_choice {
   G f{};

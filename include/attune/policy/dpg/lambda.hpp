@@ -128,7 +128,7 @@ lambda_fit fit_lambda(const view<const T, 2>& features, std::span<const double> 
 /// Allocates [N] + O(M). Time O(N M) an iteration.
 /// Throws attune::error: sizes that differ, features or weights that are NaN or infinite, a target outside the range of its feature, options
 /// outside their domain.
-/// Source   GDC, Khalifa et al. 2021, arXiv:2012.11635, section 2 and its repository (naver/gdc); naver/disco.
+/// Source   GDC, Khalifa et al. 2021, arXiv:2012.11635, and its repository (naver/gdc); naver/disco.
 template <tensor Features>
   requires real<std::remove_const_t<typename decltype(as_view<2>(std::declval<Features&>()))::element>>
 lambda_fit fit_lambda(Features&& features, std::span<const double> targets, const fit_options& options = {},

@@ -15,7 +15,7 @@ namespace attune::dpg {
 ///
 /// Order within a step: an estimate that is updated first has seen the batch that it normalises (the authors' order), which biases the step
 /// by O(1/n); updated afterwards, it is independent of the batch.
-/// Memory: allocated by the constructor only. Parts of several ranks are merged by +=.
+/// Throws attune::error, before anything is changed, for a context that does not exist. Memory: allocated by the constructor only. Parts of several ranks are merged by +=.
 /// Source   f-DPG, arXiv:2302.08215, algorithm 1; one Z a context from CDPG, arXiv:2112.00791.
 class partitions {
  public:
@@ -54,7 +54,10 @@ class partitions {
 
   /// log Z [nat] of a context; -inf if the target excluded all samples so far. Throws attune::error before the first one.
   double log_z(std::int64_t context = 0) const { return min(estimate(context).value(), log_largest_); }
-  const divergence::log_partition& estimate(std::int64_t context) const { return const_cast<partitions*>(this)->at(context); }
+  const divergence::log_partition& estimate(std::int64_t context) const {
+    require(context);
+    return estimates_[static_cast<std::size_t>(context)];
+  }
 
   /// Throws attune::error for another number of contexts.
   partitions& operator+=(const partitions& other) {
@@ -64,10 +67,13 @@ class partitions {
   }
 
  private:
-  divergence::log_partition& at(std::int64_t context) {
+  void require(std::int64_t context) const {
     if (context < 0 || context >= contexts()) {
       throw error("attune: context " + attune::detail::text((long long)context) + " does not exist; expected one in [0, " + attune::detail::text((long long)contexts()) + ")");
     }
+  }
+  divergence::log_partition& at(std::int64_t context) {
+    require(context);
     return estimates_[static_cast<std::size_t>(context)];
   }
 
@@ -82,7 +88,7 @@ template <real T>
 void require_normalisable(const samples<T>& batch, const partitions& z) {
   require_samples(batch, z.contexts());
   for (std::int64_t i = 0; i < batch.size(); ++i) {
-    if (batch.is_active(i)) z.log_z(batch.context_of(i));
+    if (batch.is_active(i) && z.estimate(batch.context_of(i)).count == 0) z.log_z(batch.context_of(i));  // which throws
   }
 }
 

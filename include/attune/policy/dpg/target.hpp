@@ -18,7 +18,7 @@ namespace attune::dpg {
 ///
 /// p is the optimum of E[r] - beta KL(pi || a), so that the reverse KL to it is RLHF's objective, divided by beta, up to a constant.
 /// log_base = log a(x) [nat], -inf where the base model excludes x; reward in any unit, beta > 0 [the reward's unit / nat].
-/// Source   Korbak et al. 2022, arXiv:2206.00761; f-DPG, arXiv:2302.08215, section 2.
+/// Source   Korbak et al. 2022, arXiv:2206.00761; f-DPG, arXiv:2302.08215.
 struct reward_target {
   double beta = 1;
 
@@ -30,7 +30,7 @@ struct reward_target {
 };
 
 /// Pointwise constraint:  P(x) = a(x) b(x), b in {0, 1}: the base model, given that b holds. Several constraints: the product of their b's.
-/// Source   GDC, Khalifa et al. 2021, arXiv:2012.11635, section 2.
+/// Source   GDC, Khalifa et al. 2021, arXiv:2012.11635.
 struct pointwise_target {
   double log_density(double log_base, bool accepted) const { return accepted ? log_base : -infinity<double>; }
 };
@@ -38,7 +38,7 @@ struct pointwise_target {
 /// Distributional constraint:  P(x) = a(x) e^(lambda . phi(x)), of all distributions with E[phi] = mu the one nearest to a: it minimises
 /// KL(c || a), and KL(c || a) = KL(c || p) + KL(p || a) for each such c. lambda comes from fit_lambda (lambda.hpp).
 /// phi [M], like lambda: features of a sample. Throws attune::error for another number of features than lambda has.
-/// Source   GDC, Khalifa et al. 2021, arXiv:2012.11635, section 2.
+/// Source   GDC, Khalifa et al. 2021, arXiv:2012.11635.
 struct distributional_target {
   std::vector<double> lambda;
 
