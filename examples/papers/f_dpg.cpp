@@ -240,7 +240,9 @@ void trade_off(comparison& found) {
   found.near("target: entropy", target.entropy(), 2.9621, 5e-5);
   found.near("base model: E[phi]", aligned(uniform), .2188, 5e-5);
   const bernoulli_policy policies[] = {trained(forward_kl{}), trained(reverse_kl{}), trained(jensen_shannon{}), trained(total_variation{})};
-  const measures expected[] = {{.3040, 3.9710, {1.0089, 1.2408, .4765, .6132}}, {.7341, 2.7167, {1.7459, .7508, .3630, .4408}}, {.6818, 2.9152, {1.5712, .7622, .3598, .4400}}};
+  const measures expected[] = {{.3040, 3.9710, {1.0089, 1.2408, .4765, .6132}},
+                               {.7341, 2.7167, {1.7459, .7508, .3630, .4408}},
+                               {.6818, 2.9152, {1.5712, .7622, .3598, .4400}}};
   const double bits[] = {.62446, .83195, .81025};
   measures m[4];
   for (int k = 0; k < 4; ++k) m[k] = measure(policies[k]);

@@ -33,7 +33,8 @@ struct alpha_dpg {
   }
 
   static constexpr auto parameters() {
-    return std::array{parameter<alpha_dpg>{"alpha", &alpha_dpg::alpha, {.lower = 0, .upper = 1, .includes_lower = true}, "0: forward KL, towards 1: reverse KL"},
+    return std::array{parameter<alpha_dpg>{"alpha", &alpha_dpg::alpha, {.lower = 0, .upper = 1, .includes_lower = true},
+                                           "0: forward KL, towards 1: reverse KL"},
                       parameter<alpha_dpg>{"limit", &alpha_dpg::limit, {.lower = 0, .includes_upper = true}, "largest pseudo-reward"}};
   }
 };

@@ -69,7 +69,9 @@ class leave_one_out {
     detail::require_samples(batch, static_cast<std::int64_t>(parts_.size()));
     attune::detail::require_extent(rewards.extent(0), batch.size(), "rewards", "samples.log_policy");
     detail::require_results(baselines, batch.size(), "baselines");
-    if (batch.size() > 0 && rewards.data() == baselines.data()) throw error("attune: baselines is the memory of the rewards; expected memory of its own");
+    if (batch.size() > 0 && rewards.data() == baselines.data()) {
+      throw error("attune: baselines is the memory of the rewards; expected memory of its own");
+    }
     const auto part_of = [&](std::int64_t i) -> part& { return parts_[static_cast<std::size_t>(batch.context_of(i))]; };
     const auto visit = [&](std::int64_t i, bool last) {
       if (!batch.is_active(i)) return void(baselines(i) = T(0));

@@ -62,7 +62,8 @@ double normalizer_of(const samples<T>& batch, const std::optional<double>& given
   for (std::int64_t i = 0; i < batch.size(); ++i) active += batch.is_active(i);
   const double result = given.value_or(active);
   if (!(result >= 0 && result < infinity<double>) || (result == 0 && active > 0)) {
-    throw error("attune: coefficient_options.normalizer is " + attune::detail::text(result) + "; expected a finite number > 0, the samples of the whole batch");
+    throw error("attune: coefficient_options.normalizer is " + attune::detail::text(result) +
+                "; expected a finite number > 0, the samples of the whole batch");
   }
   return result;
 }
@@ -82,7 +83,8 @@ double normalizer_of(const samples<T>& batch, const std::optional<double>& given
 /// Throws attune::error, before anything is written: sizes and contexts that are wrong, a context without an estimate of Z. No allocation.
 /// Source   f-DPG, arXiv:2302.08215, theorem 1 and algorithm 1.
 template <divergence::generator G, real T>
-sample_report pseudo_rewards(const G& f, const samples<T>& batch, const partitions& z, std::type_identity_t<view<T>> rewards, const reward_shape& shape = {}) {
+sample_report pseudo_rewards(const G& f, const samples<T>& batch, const partitions& z, std::type_identity_t<view<T>> rewards,
+                             const reward_shape& shape = {}) {
   detail::require_normalisable(batch, z);
   detail::require_results(rewards, batch.size(), "rewards");
   detail::require_shape(shape);

@@ -76,7 +76,9 @@ struct proposal_choice {
   /// Takes in a batch, which must have log_proposal. Throws attune::error, with nothing changed, as estimated_divergence does, and without it.
   template <real T>
   void update(const samples<T>& batch, const partitions& z) {
-    if (batch.log_proposal.absent()) throw error("attune: samples.log_proposal is missing; a policy is compared with the proposal that the samples are from");
+    if (batch.log_proposal.absent()) {
+      throw error("attune: samples.log_proposal is missing; a policy is compared with the proposal that the samples are from");
+    }
     detail::require_normalisable(batch, z);
     for (std::int64_t i = 0; i < batch.size(); ++i) {
       if (!batch.is_active(i)) continue;

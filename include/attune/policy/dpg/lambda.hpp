@@ -33,7 +33,8 @@ namespace detail {
 inline void require_fit_options(const fit_options& o) {
   if (!(o.rate > 0 && o.rate < infinity<double>) || !(o.tolerance > 0) || o.iterations < 0) {
     throw error("attune: fit_options is {.rate = " + attune::detail::text(o.rate) + ", .tolerance = " + attune::detail::text(o.tolerance) +
-                ", .iterations = " + attune::detail::text((long long)o.iterations) + "}; expected a finite rate > 0, a tolerance > 0 and iterations >= 0");
+                ", .iterations = " + attune::detail::text((long long)o.iterations) +
+                "}; expected a finite rate > 0, a tolerance > 0 and iterations >= 0");
   }
 }
 
@@ -45,7 +46,8 @@ void require_attainable(const view<const T, 2>& features, std::span<const double
   if (!log_weights.absent()) attune::detail::require_extent(log_weights.extent(0), features.extent(0), "log_weights", "features (in rows)");
   for (std::int64_t i = 0; i < log_weights.extent(0); ++i) {
     if (log_weights(i) < infinity<T>) continue;
-    throw error("attune: log_weights of sample " + number(i) + " is " + attune::detail::text(double(log_weights(i))) + "; expected a finite number, or -inf");
+    throw error("attune: log_weights of sample " + number(i) + " is " + attune::detail::text(double(log_weights(i))) +
+                "; expected a finite number, or -inf");
   }
   for (std::int64_t j = 0; j < features.extent(1); ++j) {
     double lowest = infinity<double>, highest = -infinity<double>;
@@ -82,7 +84,9 @@ void set_moments(lambda_fit& fit, const view<const T, 2>& features, const view<c
     if (w == 0) continue;
     sum += w;
     squares += w * w;
-    for (std::size_t j = 0; j < fit.moments.size(); ++j) fit.moments[j] += w * double(features(static_cast<std::int64_t>(i), static_cast<std::int64_t>(j)));
+    for (std::size_t j = 0; j < fit.moments.size(); ++j) {
+      fit.moments[j] += w * double(features(static_cast<std::int64_t>(i), static_cast<std::int64_t>(j)));
+    }
   }
   for (double& m : fit.moments) m /= sum;
   fit.effective_samples = sum * sum / squares;

@@ -15,14 +15,18 @@ namespace attune::dpg {
 ///
 /// Order within a step: an estimate that is updated first has seen the batch that it normalises (the authors' order), which biases the step
 /// by O(1/n); updated afterwards, it is independent of the batch.
-/// Throws attune::error, before anything is changed, for a context that does not exist. Memory: allocated by the constructor only. Parts of several ranks are merged by +=.
+/// Throws attune::error, before anything is changed, for a context that does not exist. Memory: allocated by the constructor only. Parts
+/// of several ranks are merged by +=.
 /// Source   f-DPG, arXiv:2302.08215, algorithm 1; one Z a context from CDPG, arXiv:2112.00791.
 class partitions {
  public:
   explicit partitions(std::int64_t contexts = 1, double log_largest = infinity<double>) : log_largest_(log_largest) {
-    if (contexts < 1) throw error("attune: a partition function is estimated for " + attune::detail::text((long long)contexts) + " contexts; expected 1 or more");
+    if (contexts < 1) {
+      throw error("attune: a partition function is estimated for " + attune::detail::text((long long)contexts) + " contexts; expected 1 or more");
+    }
     if (!(log_largest > -infinity<double>)) {
-      throw error("attune: log_largest of a partition function is " + attune::detail::text(log_largest) + "; expected a number, or infinity for no limit");
+      throw error("attune: log_largest of a partition function is " + attune::detail::text(log_largest) +
+                  "; expected a number, or infinity for no limit");
     }
     estimates_.resize(static_cast<std::size_t>(contexts));
   }
@@ -55,7 +59,7 @@ class partitions {
   /// log Z [nat] of a context; -inf if the target excluded all samples so far. Throws attune::error before the first one.
   double log_z(std::int64_t context = 0) const { return min(estimate(context).value(), log_largest_); }
   const divergence::log_partition& estimate(std::int64_t context) const {
-    require(context);
+    require_context(context);
     return estimates_[static_cast<std::size_t>(context)];
   }
 
@@ -67,13 +71,14 @@ class partitions {
   }
 
  private:
-  void require(std::int64_t context) const {
+  void require_context(std::int64_t context) const {
     if (context < 0 || context >= contexts()) {
-      throw error("attune: context " + attune::detail::text((long long)context) + " does not exist; expected one in [0, " + attune::detail::text((long long)contexts()) + ")");
+      throw error("attune: context " + attune::detail::text((long long)context) + " does not exist; expected one in [0, " +
+                  attune::detail::text((long long)contexts()) + ")");
     }
   }
   divergence::log_partition& at(std::int64_t context) {
-    require(context);
+    require_context(context);
     return estimates_[static_cast<std::size_t>(context)];
   }
 
