@@ -17,7 +17,9 @@
 #include <attune/check/derivative.hpp>
 #include <attune/check/gradient.hpp>
 #include <attune/check/toy.hpp>
+#include <attune/check/toy/bernoulli.hpp>
 #include <attune/check/toy/distribution.hpp>
+#include <attune/check/toy/estimator.hpp>
 #include <attune/check/toy/objective.hpp>
 #include <attune/check/toy/softmax_policy.hpp>
 #include <attune/check/toy/tree_policy.hpp>
@@ -82,6 +84,14 @@
 #include <attune/link/sigmoid.hpp>
 #include <attune/link/smoothed.hpp>
 #include <attune/link/square.hpp>
+#include <attune/policy/dpg/alpha_dpg.hpp>
+#include <attune/policy/dpg/baseline.hpp>
+#include <attune/policy/dpg/coefficients.hpp>
+#include <attune/policy/dpg/divergence.hpp>
+#include <attune/policy/dpg/lambda.hpp>
+#include <attune/policy/dpg/partitions.hpp>
+#include <attune/policy/dpg/samples.hpp>
+#include <attune/policy/dpg/target.hpp>
 #include <attune/preference/a_star_po.hpp>
 #include <attune/preference/alpha_dpo.hpp>
 #include <attune/preference/alpha_po.hpp>

@@ -2,7 +2,9 @@
 // Toy distributions, and what objectives do on them.
 #pragma once
 
+#include <attune/check/toy/bernoulli.hpp>
 #include <attune/check/toy/distribution.hpp>
+#include <attune/check/toy/estimator.hpp>
 #include <attune/check/toy/objective.hpp>
 #include <attune/check/toy/softmax_policy.hpp>
 #include <attune/check/toy/tree_policy.hpp>

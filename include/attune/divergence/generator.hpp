@@ -51,12 +51,12 @@ concept power_generator = generator<G> && requires(const G& g) {
 };
 
 /// f-DPG pseudo-reward  R = -f'(pi(x) / p(x)):  grad D_f(pi || p) = E_{x ~ pi}[ -R grad log pi(x) ]   (arXiv:2302.08215, eq. 6).
-/// log_policy and log_target in nat; log_target = -inf (a class that the target excludes) gives -f'(inf).
+/// log_policy and log_target in nat; log_target = -inf (a class that the target excludes) gives -f'(inf). NaN stays.
 template <class G, class S>
 ATTUNE_FN S pseudo_reward(const G& g, S log_policy, S log_target) {
   using R = lane_of<S>;
   const S excluded = S(-infinity<R>);
-  return -select(log_target > excluded, g.slope(log_policy - log_target), S(R(g.slope_at_infinity())));
+  return -select(log_target <= excluded, S(R(g.slope_at_infinity())), g.slope(log_policy - log_target));
 }
 
 }  // namespace attune::divergence
