@@ -3,5 +3,6 @@
 #pragma once
 
 #include <attune/check/toy/distribution.hpp>
+#include <attune/check/toy/grid.hpp>
 #include <attune/check/toy/objective.hpp>
 #include <attune/check/toy/softmax_policy.hpp>
