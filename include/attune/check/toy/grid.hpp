@@ -43,22 +43,21 @@ struct gaussian_policy {
   std::span<double> parameters() { return theta; }
   vector log_probabilities() const {
     detail::require_grid(x);
-    vector logits;
-    for (std::size_t i = 0; i < x.points; ++i) logits.push_back(-0.5 * standardised(i) * standardised(i));
+    vector logits(x.points);
+    const double precision = std::exp(-2 * theta[1]);
+    for (std::size_t i = 0; i < x.points; ++i) logits[i] = -0.5 * precision * (x[i] - mean()) * (x[i] - mean());
     return detail::log_softmax(logits);
   }
   vector gradient(std::span<const double> coefficient) const {
     const vector by_logit = softmax_policy{log_probabilities()}.gradient(coefficient);
+    const double precision = std::exp(-2 * theta[1]);
     vector result{0, 0};
     for (std::size_t i = 0; i < x.points; ++i) {
-      result[0] += by_logit[i] * standardised(i) / deviation();
-      result[1] += by_logit[i] * standardised(i) * standardised(i);
+      result[0] += by_logit[i] * precision * (x[i] - mean());
+      result[1] += by_logit[i] * precision * (x[i] - mean()) * (x[i] - mean());
     }
     return result;
   }
-
- private:
-  double standardised(std::size_t i) const { return (x[i] - theta[0]) * std::exp(-theta[1]); }
 };
 
 /// A mixture of M Gaussians on a grid, theta = (logit of the weight, mean, log of the deviation) of one after the other [3 M]:
