@@ -18,6 +18,7 @@
 #include <attune/check/gradient.hpp>
 #include <attune/check/toy.hpp>
 #include <attune/check/toy/distribution.hpp>
+#include <attune/check/toy/grid.hpp>
 #include <attune/check/toy/objective.hpp>
 #include <attune/check/toy/softmax_policy.hpp>
 #include <attune/constraint/log_barrier.hpp>
@@ -162,7 +163,9 @@
 #include <attune/reward/length_penalty.hpp>
 #include <attune/reward/lsc.hpp>
 #include <attune/reward/par.hpp>
+#include <attune/reward/polynomial.hpp>
 #include <attune/reward/process_reward.hpp>
+#include <attune/reward/sgfc.hpp>
 #include <attune/reward/shaped.hpp>
 #include <attune/reward/statistics.hpp>
 #include <attune/reward/tanh.hpp>
