@@ -114,7 +114,7 @@ TEST_CASE("expert iteration: its gradient, over all groups of n draws, is fine-t
   for (std::size_t i = 0; i < 4; ++i) CHECK(coefficients[i] == Approx(-target[i]).epsilon(1e-13));
 }
 
-TEST_CASE("Quark: quantiles by reward, the remainder to the worst, equal rewards in order; training on the best quantile") {
+TEST_CASE("Quark: quantiles by reward, the remainder to the worst, equal rewards in order, and weights for the best quantile") {
   const vector r{.1, .9, .5, .5, .7, -1, .2, .5, .3};  // by place: .9 .7 | .5 .5 | .5 .3 | .2 .1 -1
   std::vector<std::int32_t> quantile(9);
   quark_quantiles(r, 4, quantile);
