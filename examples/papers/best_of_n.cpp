@@ -84,10 +84,13 @@ void pair_losses(comparison& found) {
     found.near(delta + "cDPO, labels flipped with probability 0.1", cdpo.value, r.cdpo, 6e-13);
     found.near("  d loss / d delta", cdpo.grad[0], r.d_cdpo, 6e-13);
   }
-  double fixed = 0;
   const attune::cdpo smoothed{.beta = .1, .label_smoothing = .1};
-  for (double lower = 0, upper = 100; upper - lower > 1e-11;) (at(smoothed, fixed = (lower + upper) / 2).grad[0] < 0 ? lower : upper) = fixed;
-  found.near("cDPO's fixed point, log(9)/beta", fixed, 21.972245773, 6e-10);
+  double lower = 0, upper = 100;
+  while (upper - lower > 1e-11) {
+    const double middle = (lower + upper) / 2;
+    (at(smoothed, middle).grad[0] < 0 ? lower : upper) = middle;
+  }
+  found.near("cDPO's fixed point, log(9)/beta", lower, 21.972245773, 6e-10);
 }
 
 void reward_against_divergence(std::ostream& out) {

@@ -125,10 +125,13 @@ void exo_on_a_pair(comparison& found) {
     const attune::pair<double> x{.chosen = {.logp = 10 * r.margin}, .rejected = {}};
     found.near(h + "  exo_pref on a pair with delta = h/beta", attune::exo_pref{.beta = .1, .label_smoothing = 1e-3}(x), r.loss, 6e-10);
   }
-  double fixed = 0, steepest = -1;  // Newton from 0 overshoots, bisection does not: the slope rises through 0 once
-  for (double lower = 0, upper = 20; upper - lower > 1e-13;) (exo.slope(fixed = (lower + upper) / 2) < 0 ? lower : upper) = fixed;
+  double lower = 0, upper = 20, steepest = -1;
+  while (upper - lower > 1e-13) {  // Newton from 0 overshoots, bisection does not: the slope rises through 0 once
+    const double middle = (lower + upper) / 2;
+    (exo.slope(middle) < 0 ? lower : upper) = middle;
+  }
   for (double h = -1; h < 1; h += 1e-4) steepest = std::abs(exo.slope(h)) > std::abs(exo.slope(steepest)) ? h : steepest;
-  found.near("fixed point", fixed, 6.906754779, 6e-10);
+  found.near("fixed point", lower, 6.906754779, 6e-10);
   found.near("steepest slope", std::abs(exo.slope(steepest)), 1.761929, 6e-7);
   found.near("  at h", steepest, -.2801, 1e-4);
   found.holds("a very wrong pair is given up: |slope| at h = -20 is below 1e-7", std::abs(exo.slope(-20.0)) < 1e-7);

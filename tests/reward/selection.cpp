@@ -53,6 +53,8 @@ TEST_CASE("best_of_n: one draw is the policy, many are the best outcome, tiny pr
   CHECK(found[2] == Approx(8e-20 * std::pow(.5, 7)).epsilon(1e-14));
   CHECK(found[0] == Approx(1e-160).epsilon(1e-13));
   CHECK(found[1] == Approx(std::pow(.5, 8)).epsilon(1e-14));
+  // As many draws as the best outcome is rare: it stays away from all of them with probability (1 - 1/n)^n.
+  CHECK(best_of_n_of({1, 1e-18}, {0, 1}, 1000000000000000000)[0] == Approx(std::exp(-1.0)).epsilon(1e-14));
 }
 
 TEST_CASE("best_of_n: the KL to the policy stays below log n - (n - 1)/n, and reaches it on a fine scale of rewards") {
