@@ -61,7 +61,7 @@ void explain_first_loss(const align::trainer& t, const align::evaluation& before
 
 int check_gradient(const align::settings& s) {
   constexpr double tolerance = 1e-6;
-  align::check_problem problem(align::make_objective(s.objective, s.set), s.seed);
+  align::check_problem problem(align::make_objective(s.objective, s.set, s.reward_shape, s.set_reward_shape), s.seed);
   int failures = 0;
   for (const align::check_result& r : align::check_whole_model(problem, problem.gradient(), s.seed)) {
     failures += !r.passed(tolerance);

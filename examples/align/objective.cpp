@@ -19,12 +19,32 @@ template <class Visit> void for_each_objective(Visit visit) {
   });
 }
 
-template <class Unit> void apply_setting(Unit& unit, const std::string& setting) {
+/// Calls visit(entry, unit) for every shaping of rewards of the catalogue, each with its default parameters.
+template <class Visit> void for_each_shaping(Visit visit) {
+  attune::catalog::for_each_reward([&](const auto& entry) {
+    using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
+    if constexpr (attune::scalar_unit<unit>) {
+      if (std::string(entry.argument) == "x") visit(entry, unit{});  // a penalty's argument is a length
+    }
+  });
+}
+
+template <class Entry> bool is_called(const Entry& entry, const std::string& name) {
+  return name == entry.name || (" " + std::string(entry.also) + " ").find(" " + name + " ") != std::string::npos;
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
+template <class Unit> void apply_setting(Unit& unit, const std::string& setting, const char* option) {
   const std::size_t equals = setting.find('=');
   double value = 0;
   const char *first = setting.data() + equals + 1, *last = setting.data() + setting.size();
   if (equals == std::string::npos || std::from_chars(first, last, value).ptr != last || first == last) {
-    throw attune::error("--set " + setting + ": expected parameter=number, such as beta=0.1");
+    throw attune::error(std::string(option) + " " + setting + ": expected parameter=number, such as beta=0.1");
   }
   attune::set_parameter(unit, setting.substr(0, equals), value);
 }
@@ -37,19 +57,41 @@ std::vector<std::string> objective_names() {
   return names;
 }
 
-objective make_objective(const std::string& name, const std::vector<std::string>& settings) {
-  std::optional<objective> found;
-  for_each_objective([&](const auto& entry, auto unit) {
-    const bool among_others = (" " + std::string(entry.also) + " ").find(" " + name + " ") != std::string::npos;
-    if (found || (name != entry.name && !among_others)) return;
-    for (const std::string& setting : settings) apply_setting(unit, setting);
+std::vector<std::string> shaping_names() {
+  std::vector<std::string> names;
+  for_each_shaping([&](const auto& entry, const auto&) { names.push_back(entry.name); });
+  return names;
+}
+
+label_rewards shape_rewards(const std::string& shaping, const std::vector<std::string>& settings) {
+  if (shaping.empty() && !settings.empty()) throw attune::error("--set-shape " + settings[0] + ": expected a --shape that it is a parameter of");
+  if (shaping.empty()) return {};
+  std::optional<label_rewards> found;
+  for_each_shaping([&](const auto& entry, auto unit) {
+    if (found || !is_called(entry, shaping)) return;
+    for (const std::string& setting : settings) apply_setting(unit, setting, "--set-shape");
     attune::validate(unit);
-    found.emplace(entry.name, unit);
+    found = label_rewards{unit.value(1.0), unit.value(0.0)};
   });
   if (found) return *found;
-  std::string known;
-  for (const std::string& other : objective_names()) known += (known.empty() ? "" : ", ") + other;
-  throw attune::error("there is no objective " + name + "; expected one of: " + known);
+  throw attune::error("there is no shaping of rewards " + shaping + "; expected one of: " + listed(shaping_names()));
+}
+
+objective make_objective(const std::string& name, const std::vector<std::string>& settings, const std::string& shaping,
+                         const std::vector<std::string>& shaping_settings) {
+  const label_rewards rewards = shape_rewards(shaping, shaping_settings);
+  std::optional<objective> found;
+  for_each_objective([&](const auto& entry, auto unit) {
+    if (found || !is_called(entry, name)) return;
+    for (const std::string& setting : settings) apply_setting(unit, setting, "--set");
+    attune::validate(unit);
+    if (!shaping.empty() && !reads_rewards(unit)) {
+      throw attune::error("--shape " + shaping + ": the objective " + entry.name + " reads no rewards; expected one that does, such as exo_rw or rebel");
+    }
+    found.emplace(entry.name, unit, rewards);
+  });
+  if (found) return *found;
+  throw attune::error("there is no objective " + name + "; expected one of: " + listed(objective_names()));
 }
 
 }  // namespace align

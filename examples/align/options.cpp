@@ -18,6 +18,11 @@ std::optional<int> parse_command_line(int argc, char** argv, settings& s) {
 
   app.add_option("--objective", s.objective, "pair objective of the catalogue")->group("Objective");
   app.add_option("--set", s.set, "parameter of the objective, as name=value; may be repeated")->group("Objective")->allow_extra_args(false);
+  std::string shapings;
+  for (const std::string& name : shaping_names()) shapings += " " + name;
+  app.add_option("--shape", s.reward_shape, "shaping of the rewards, 1 for the chosen and 0 for the rejected answer, of objectives that read them:" + shapings)
+      ->group("Objective");
+  app.add_option("--set-shape", s.set_reward_shape, "parameter of the shaping, as name=value; may be repeated")->group("Objective")->allow_extra_args(false);
   app.add_option(
          "--reference", s.reference,
          "frozen, soft:WEIGHT or soft:WEIGHT:STEPS (moves by WEIGHT towards the policy every STEPS, default 1), hard:STEPS (a copy)")

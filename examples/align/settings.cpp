@@ -25,6 +25,8 @@ void validate(const settings& s) {
 nlohmann::json fingerprint(const settings& s) {
   return {{"objective", s.objective},
           {"set", s.set},
+          {"shape", s.reward_shape},
+          {"set_shape", s.set_reward_shape},
           {"reference", s.reference},
           {"holdout", s.holdout},
           {"context", s.model.context},

@@ -16,6 +16,8 @@ namespace align {
 struct settings {
   std::string objective = "dpo";
   std::vector<std::string> set;      ///< "parameter=value" of the objective
+  std::string reward_shape;             ///< shaping of the rewards, for objectives that read them; empty: none
+  std::vector<std::string> set_reward_shape;  ///< "parameter=value" of the shaping
   std::string reference = "frozen";  ///< or soft:WEIGHT, or hard:STEPS; see attune::reference_schedule
 
   std::string data;          ///< JSONL file; empty: the synthetic task

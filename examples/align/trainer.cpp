@@ -31,7 +31,7 @@ std::vector<float> gather(const data_split& data, const std::vector<std::size_t>
 }  // namespace
 
 trainer::trainer(const settings& s, const std::vector<preference_text>& pairs)
-    : settings_((validate(s), s)), objective_(make_objective(s.objective, s.set)),
+    : settings_((validate(s), s)), objective_(make_objective(s.objective, s.set, s.reward_shape, s.set_reward_shape)),
       schedule_(attune::reference_schedule::parse(s.reference)), network_(s.model, 2 * s.micro_batch, s.threads) {
   state_.policy = initial_parameters<float>(s.model, s.seed);
   state_.optimiser = adam(network_.count());

@@ -141,3 +141,29 @@ TEST_CASE("align: the gradient has the same bits for any number of threads, and 
   CHECK(same_bits(one, f.gradient({4, 2}, 5)));
   CHECK(same_bits(one, f.gradient({4, 2}, 1, std::numeric_limits<double>::quiet_NaN())));
 }
+TEST_CASE("align: a shaping changes what an objective reads of a pair: rewards f(1) and f(0)") {
+  const double chosen[] = {-3, -5}, rejected[] = {-4, -2}, reference[] = {-3.5, -3}, length[] = {4, 4};
+  const attune::pairs<double> batch{.chosen = chosen, .rejected = rejected, .ref_chosen = reference, .ref_rejected = reference,
+                                    .chosen_length = attune::as_view(length), .rejected_length = attune::as_view(length)};
+  const auto loss = [&](const char* name, const std::string& shaping, const std::vector<std::string>& settings) {
+    return align::make_objective(name, {}, shaping, settings)(batch).loss();
+  };
+  const auto r = align::shape_rewards("par", {"k=4"});
+  CHECK(r.chosen == Approx(1 / (1 + std::exp(-4.0))).epsilon(1e-15));
+  CHECK(r.rejected == 0.5);
+  // REBEL regresses the difference of the log-ratios on that of the rewards.
+  const auto by_hand = [&](double gap) {
+    double sum = 0;
+    for (int i = 0; i < 2; ++i) sum += std::pow((chosen[i] - reference[i]) - (rejected[i] - reference[i]) - gap, 2) / 2;
+    return sum;
+  };
+  CHECK(loss("rebel", "", {}) == Approx(by_hand(1)).epsilon(1e-14));
+  CHECK(loss("rebel", "par", {"k=4"}) == Approx(by_hand(r.chosen - r.rejected)).epsilon(1e-14));
+  CHECK(loss("exo_rw", "reward_tanh", {}) != loss("exo_rw", "", {}));
+  CHECK(loss("dpo_rw", "reward_ceiling", {"top=5"}) == loss("dpo_rw", "", {}));
+  CHECK_THROWS_WITH(loss("dpo", "par", {}), "--shape par: the objective dpo reads no rewards; expected one that does, such as exo_rw or rebel");
+  CHECK_THROWS_AS(loss("kto", "par", {}), attune::error);
+  CHECK_THROWS_AS(loss("rebel", "length_penalty", {}), attune::error);
+  CHECK_THROWS_AS(loss("rebel", "par", {"k=-1"}), attune::error);
+  CHECK_THROWS_WITH(loss("rebel", "", {"k=1"}), "--set-shape k=1: expected a --shape that it is a parameter of");
+}

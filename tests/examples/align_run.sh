@@ -60,5 +60,8 @@ if "$align" --data "$work/none.jsonl" --out "$work/none" 2> "$work/none.err"; th
 grep -q 'none.jsonl: cannot be opened' "$work/none.err" || fail "a missing file has no clear message"
 if "$align" --objective nonsense --out "$work/none" 2> "$work/none.err"; then fail "an unknown objective was accepted"; fi
 grep -q 'expected one of: .*dpo, ' "$work/none.err" || fail "an unknown objective has no clear message"
+if "$align" --shape par --out "$work/none" 2> "$work/none.err"; then fail "a shaping was accepted by an objective that reads no rewards"; fi
+grep -q 'the objective dpo reads no rewards' "$work/none.err" || fail "a shaping without rewards has no clear message"
+"$align" --gradient-check --objective exo_rw --shape par --set-shape k=4 > "$work/check.txt" || fail "the gradient check with a shaping"
 "$align" --gradient-check --objective simpo --set gamma=1 > "$work/check.txt" || fail "the gradient check"
 echo "align: held-out pairs ranked right $before before, $after after; reward accuracy $reward"

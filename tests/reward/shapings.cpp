@@ -8,6 +8,8 @@
 #include <attune/reward/length_penalty.hpp>
 #include <attune/reward/lsc.hpp>
 #include <attune/reward/par.hpp>
+#include <attune/reward/polynomial.hpp>
+#include <attune/reward/sgfc.hpp>
 #include <attune/reward/shaped.hpp>
 #include <attune/reward/tanh.hpp>
 
@@ -21,55 +23,14 @@ namespace {
 
 const double infinity = std::numeric_limits<double>::infinity(), no_number = std::numeric_limits<double>::quiet_NaN();
 
-/// The solution of max E_pi[reward] - beta KL(pi || a): a tilted by e^{reward/beta}.
-std::vector<double> tilt(const std::vector<double>& a, const std::vector<double>& reward, double beta) {
-  std::vector<double> pi;
-  double sum = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) sum += pi.emplace_back(a[i] * std::exp(reward[i] / beta));
-  for (double& p : pi) p /= sum;
-  return pi;
-}
-double kl(const std::vector<double>& pi, const std::vector<double>& a) {
-  double sum = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) sum += pi[i] * std::log(pi[i] / a[i]);
-  return sum;
-}
-
 }  // namespace
 
-TEST_CASE("PAR: the mean over ten references, value and derivative (published numbers)") {
-  const std::vector<double> references{-1, -.5, 0, .5, 1, 1.5, -2, 0, .2, -.3}, rewards{-3, -1, 0, .5, 2, 8};
-  const double value[] = {.071927873, .308725616, .508783112, .612859263, .855844225, .999533405};
-  const double slope[] = {.0615684, .179869058, .210934621, .202585318, .112824126, .000466205};
-  for (std::size_t i = 0; i < rewards.size(); ++i) {
-    const shaped_reward s = shaped(par{}, rewards[i], references);
-    CHECK(s.value == Approx(value[i]).epsilon(0).margin(5e-10));
-    CHECK(s.slope == Approx(slope[i]).epsilon(0).margin(5e-10));
-    const double h = 1e-5;
-    const double difference = shaped(par{}, rewards[i] + h, references).value - shaped(par{}, rewards[i] - h, references).value;
-    CHECK(s.slope == Approx(difference / (2 * h)).epsilon(1e-9).margin(1e-10));
+TEST_CASE("shaped: the derivative of a mean over references is a derivative") {
+  const std::vector<double> references{-1, -.5, 0, .5, 1, 1.5, -2, 0, .2, -.3};
+  for (double r : {-3.0, -1.0, 0.0, 0.5, 2.0, 8.0}) {
+    const double h = 1e-5, difference = shaped(par{}, r + h, references).value - shaped(par{}, r - h, references).value;
+    CHECK(shaped(par{}, r, references).slope == Approx(difference / (2 * h)).epsilon(1e-9).margin(1e-10));
   }
-}
-
-TEST_CASE("PAR: a bounded reward cannot collapse the KL-regularised optimum onto an outlier (published numbers)") {
-  const std::vector<double> a{.3, .25, .2, .15, .08, .02}, raw{-3, -1, 0, .5, 2, 8};
-  const double beta = .5;
-  std::vector<double> bounded;
-  for (double r : raw) bounded.push_back(par{}.value(r));
-  const std::vector<double> pi = tilt(a, bounded, beta), collapsed = tilt(a, raw, beta);
-  const double expected[] = {.13541055, .17574266, .22318352, .21384062, .19119576, .06062689};
-  double lowest = infinity, highest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    CHECK(pi[i] == Approx(expected[i]).epsilon(0).margin(5e-9));
-    lowest = std::min(lowest, pi[i] / a[i]);
-    highest = std::max(highest, pi[i] / a[i]);
-  }
-  CHECK(kl(pi, a) == Approx(.164470064).epsilon(0).margin(5e-10));
-  CHECK(highest / lowest == Approx(6.7159).epsilon(0).margin(5e-5));
-  CHECK(highest / lowest <= std::exp(1 / beta));
-  CHECK(highest <= std::exp(1 / beta));
-  CHECK(collapsed[5] == Approx(.99997181).epsilon(0).margin(5e-9));
-  CHECK(kl(collapsed, a) == Approx(3.9116).epsilon(0).margin(5e-5));
 }
 
 TEST_CASE("shaped: one reference is the unit itself, references of float or any stride, none is an error") {
@@ -119,6 +80,42 @@ TEST_CASE("par, lsc: limits, symmetry, and that of LSC at a quantile") {
   CHECK(lsc{}.value(infinity) == 0);
   CHECK(lsc{}.value(-infinity) == -infinity);
   CHECK(lsc{}.slope(-infinity) == 1);
+}
+
+TEST_CASE("sgfc: PAR moved to the right") {
+  for (double x : {-40.0, -1.0, 0.0, 2.5, 3.0, 7.0}) {
+    CHECK(sgfc{}.value(x) == par{.k = 3}.value(x - 3));
+    CHECK(sgfc{.k = 0.5, .shift = 0}.slope(x) == par{.k = 0.5}.slope(x));
+  }
+  CHECK(sgfc{}.value(3.0) == 0.5);
+  CHECK(sgfc{}.slope(3.0) == 0.75);
+  CHECK((sgfc{}.value(infinity) == 1 && sgfc{}.value(-infinity) == 0 && sgfc{}.slope(infinity) == 0));
+  CHECK(std::isnan(sgfc{}.value(no_number)));
+}
+
+// The residual of a least-squares fit is orthogonal to every power that was fitted, at the points of the fit.
+TEST_CASE("polynomial: its default is the least-squares fit of degree 5 to the sigmoid at 100 points of [-5, 5]") {
+  double moment[6] = {}, largest = 0;
+  for (int i = 0; i < 100; ++i) {
+    const double x = -5 + 10.0 * i / 99, p = .5 + x * (polynomial{}.first + x * x * (polynomial{}.third + x * x * polynomial{}.fifth));
+    for (int k = 0; k < 6; ++k) moment[k] += (p - attune::sigmoid(x)) * std::pow(x / 5, k);
+    if (std::abs(x) < 5) CHECK(polynomial{}.value(x) == Approx(p).epsilon(1e-14));
+    largest = std::max(largest, std::abs(p - attune::sigmoid(x)));
+  }
+  for (double m : moment) CHECK(m == Approx(0).margin(1e-13));
+  CHECK(largest == Approx(.017612558).epsilon(1e-6));  // at the ends: 1.011 and -0.011
+  for (double x = -4.99; x < 5; x += 0.01) CHECK(polynomial{}.slope(x) > 0);
+}
+
+TEST_CASE("polynomial: 0 and 1 beyond its width, where it jumps") {
+  const polynomial p;
+  CHECK((p.value(5.0) == 1 && p.value(-5.0) == 0 && p.slope(5.0) == 0 && p.slope(-5.0) == 0));
+  CHECK(p.value(std::nextafter(5.0, 0.0)) == Approx(1.0109197).epsilon(1e-7));
+  CHECK((p.value(infinity) == 1 && p.value(-infinity) == 0 && p.slope(infinity) == 0 && p.value(1e300) == 1));
+  CHECK(p.value(0.0) == 0.5);
+  CHECK(p.slope(0.0) == p.first);
+  CHECK((std::isnan(p.value(no_number)) && std::isnan(p.slope(no_number))));
+  CHECK(p.value(attune::native_pack<double>(infinity))[0] == 1);
 }
 
 TEST_CASE("clip, ceiling, length penalty: exact inside, kinks have slope 0, also for dual numbers and lanes") {

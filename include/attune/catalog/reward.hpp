@@ -9,7 +9,9 @@
 #include <attune/reward/length_penalty.hpp>
 #include <attune/reward/lsc.hpp>
 #include <attune/reward/par.hpp>
+#include <attune/reward/polynomial.hpp>
 #include <attune/reward/process_reward.hpp>
+#include <attune/reward/sgfc.hpp>
 #include <attune/reward/tanh.hpp>
 
 namespace attune::catalog {
@@ -35,6 +37,12 @@ void for_each_reward(Visitor&& visit) {
                                     .argument = "x", .is = {.increasing = true}, .source = par_code});
   visit(catalog_entry<reward::arctan>{.name = "reward_arctan", .family = "reward", .formula = "atan(k*x)", .argument = "x",
                                       .is = {.increasing = true}, .source = par_code});
+  visit(catalog_entry<reward::sgfc>{.name = "sgfc", .family = "reward", .formula = "1/(1 + exp(-k*(x - shift)))", .argument = "x",
+                                    .is = {.increasing = true, .nonnegative = true}, .source = par_code});
+  visit(catalog_entry<reward::polynomial>{
+      .name = "reward_polynomial", .family = "reward",
+      .formula = "1/2 + first*x + third*x**3 + fifth*x**5 if abs(x) < width else 1 if x > 0 else 0",
+      .slope = "first + 3*third*x**2 + 5*fifth*x**4 if abs(x) < width else 0", .argument = "x", .source = par_code, .also = "fittedpoly"});
   visit(catalog_entry<reward::lsc>{.name = "lsc", .family = "reward", .formula = "log(1/(1 + exp(-x)))", .argument = "x",
                                    .is = {.increasing = true}, .source = "arXiv:2402.00742"});
   visit(catalog_entry<reward::clip>{.name = "reward_clip", .family = "reward",

@@ -5,6 +5,7 @@
 #include <attune/check/toy/bernoulli.hpp>
 #include <attune/check/toy/distribution.hpp>
 #include <attune/check/toy/estimator.hpp>
+#include <attune/check/toy/grid.hpp>
 #include <attune/check/toy/objective.hpp>
 #include <attune/check/toy/softmax_policy.hpp>
 #include <attune/check/toy/tree_policy.hpp>

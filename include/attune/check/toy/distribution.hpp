@@ -44,7 +44,8 @@ inline vector log_softmax(std::span<const double> logits) {
   for (double x : logits) largest = max(largest, x);
   for (double x : logits) sum += std::exp(x - largest);
   vector result;
-  for (double x : logits) result.push_back((x - largest) - std::log(sum));
+  const double log_sum = std::log(sum);
+  for (double x : logits) result.push_back((x - largest) - log_sum);
   return result;
 }
 inline double total(std::span<const double> x) {
