@@ -58,7 +58,7 @@ TEST_CASE("crpg: the KL factor ends at 0 beyond KL_max, and is 1 for an infinite
   CHECK(cgpo::crpg{.max_kl = infinity}.reward(1e6, .8) == .8);
 }
 
-TEST_CASE("crpg: parts of a batch with the whole average give the whole gradient; masked completions get exactly 0") {
+TEST_CASE("crpg: parts of a batch with the whole average give the whole gradient, masked completions get exactly 0") {
   batch<double> y;
   y.mask[1] = 0, y.reward[1] = not_a_number;
   std::vector<double> d(4, 99), parts(4, 99);

@@ -3,6 +3,8 @@
 
 #include "support/catch.hpp"
 
+#include <attune/check/toy/softmax_policy.hpp>
+
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -226,6 +228,10 @@ TEST_CASE("lagrangian: bad input is refused before anything is written") {
   refuses(samples{values}, 1.5);
   CHECK_THROWS_AS(l3m.coefficients(samples{values}, d), attune::error);  // no batch yet
   CHECK_THROWS_AS(l3m.step(0, samples{values}, view<double>(d.data(), {3}, {0})), attune::error);
+  attune::l3m updated = reward_and_length();
+  updated.update(0, std::vector<batch_average>{average(1), average(30)});
+  CHECK_THROWS_AS(updated.coefficients(samples{with_nan}, d), attune::error);
+  CHECK(untouched());
   CHECK_THROWS_AS(l3m.update(0, std::vector<batch_average>{average(1)}), attune::error);
   CHECK_THROWS_AS(l3m.update(0, std::vector<batch_average>{average(1), average(not_a_number)}), attune::error);
   CHECK_THROWS_AS(l3m.update(0, std::vector<batch_average>{average(1), {}}), attune::error);
@@ -240,4 +246,30 @@ TEST_CASE("lagrangian: bad input is refused before anything is written") {
     l3m.constraints[1] = wrong;
     refuses(samples{values});
   }
+}
+
+// Cross-entropy to d over five actions under E[r] >= 2, whose KKT multiplier is 0.398645208 (examples/papers/l3m.cpp, 1C).
+TEST_CASE("lagrangian: dual ascent learns the KKT multiplier, and a fixed penalty misses the constraint unless it is given it") {
+  const std::vector<double> d{.4, .3, .15, .1, .05}, r{0, 1, 2, 3, 4};
+  const view<const double> values[] = {r};
+  const auto train = [&](auto rule) {
+    lagrangian<decltype(rule)> l{.constraints = {{.name = "r", .limit = 2, .estimate = {.weight = 1}}}, .rule = rule};
+    attune::toy::softmax_policy policy;
+    for (double x : d) policy.logits.push_back(std::log(x));
+    std::vector<double> c(5);
+    for (int i = 0; i < 4000; ++i) {
+      const std::vector<double> pi = policy.probabilities();
+      l.step(double(i) / 4000, {values, {.weight = pi}}, c, baseline::batch_mean);
+      for (std::size_t k = 0; k < 5; ++k) c[k] -= d[k];
+      attune::toy::descend(policy, c, .2);
+    }
+    return l.state("r");
+  };
+  const double multiplier = .398645208;
+  const attune::constraint_state learned = train(attune::dual_ascent{.rate = .1});
+  CHECK(learned.multiplier == Approx(multiplier).epsilon(1e-7));
+  CHECK(learned.slack == Approx(0).margin(1e-7));
+  CHECK(train(attune::fixed_penalty{.weight = multiplier}).slack == Approx(0).margin(1e-7));
+  CHECK(train(attune::fixed_penalty{.weight = .1}).slack < -.5);
+  CHECK(train(attune::fixed_penalty{.weight = 1}).slack > .5);
 }

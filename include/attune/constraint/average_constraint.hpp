@@ -35,17 +35,6 @@ struct average_constraint {
   /// C at the moving estimate. Throws attune::error before the first batch.
   double value() const { return at(estimate.value()); }
 
-  /// Throws attune::error: no name, a limit that is not finite, a multiplier or the weight of the estimate outside its domain.
-  void check() const {
-    const auto refuse = [&](const char* what, double given, const char* expected) {
-      throw error("attune: the " + std::string(what) + " of constraint " + name + " is " + detail::text(given) + "; expected " + expected);
-    };
-    if (name.empty()) throw error("attune: a constraint has no name; expected one, unique among the constraints");
-    if (!std::isfinite(limit)) refuse("limit", limit, "a finite number");
-    if (!(multiplier >= 0)) refuse("multiplier", multiplier, "a value >= 0");
-    validate(estimate);
-  }
-
   /// "name>=limit" or "name<=limit", without spaces. Throws attune::error for any other text.
   static average_constraint parse(std::string_view text) {
     const std::size_t at = text.find_first_of("<>");
@@ -59,5 +48,16 @@ struct average_constraint {
     return {.name = std::string(text.substr(0, at)), .side = text[at] == '>' ? bound::at_least : bound::at_most, .limit = limit};
   }
 };
+
+/// Throws attune::error: no name, a limit that is not finite, a multiplier or the weight of the estimate outside its domain.
+inline void validate(const average_constraint& c) {
+  const auto refuse = [&](const char* what, double given, const char* expected) {
+    throw error("attune: the " + std::string(what) + " of constraint " + c.name + " is " + detail::text(given) + "; expected " + expected);
+  };
+  if (c.name.empty()) throw error("attune: a constraint has no name; expected one, unique among the constraints");
+  if (!std::isfinite(c.limit)) refuse("limit", c.limit, "a finite number");
+  if (!(c.multiplier >= 0)) refuse("multiplier", c.multiplier, "a value >= 0");
+  validate(c.estimate);
+}
 
 }  // namespace attune

@@ -132,7 +132,7 @@ struct lagrangian {
       throw error("attune: progress is " + detail::text(progress) + "; expected a value in " + unit_interval.text() + " (step / steps)");
     }
     for (std::size_t i = 0; i < constraints.size(); ++i) {
-      constraints[i].check();
+      validate(constraints[i]);
       for (std::size_t j = 0; j < i; ++j) {
         if (constraints[j].name == constraints[i].name) {
           throw error("attune: two constraints are named \"" + constraints[i].name + "\"; expected a name of its own for each");

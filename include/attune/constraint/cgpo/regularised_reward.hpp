@@ -64,14 +64,14 @@ void require_judged(const judged_completions<T>& y) {
   const std::int64_t count = y.logp.extent(0);
   attune::detail::require_weights(y.weights, count);
   require_extent(y.satisfied.extent(0), count, "satisfied", "logp");
-  const auto require = [&](const view<const T>& column, const char* name) {
+  const auto expect = [&](const view<const T>& column, const char* name) {
     require_extent(column.extent(0), count, name, "logp");
     require_finite(column, y.weights, name);
   };
-  require(y.logp, "logp");
-  require(y.ref_logp, "ref_logp");
-  require(y.reward, "reward");
-  require(y.baseline_reward, "baseline_reward");
+  expect(y.logp, "logp");
+  expect(y.ref_logp, "ref_logp");
+  expect(y.reward, "reward");
+  expect(y.baseline_reward, "baseline_reward");
 }
 
 }  // namespace detail
