@@ -17,7 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view header = "attune align checkpoint 1\n";
+constexpr std::string_view header = "attune align checkpoint 2\n";
 
 /// FNV-1a, 64 bits.
 std::uint64_t hash(std::string_view bytes, std::uint64_t h = 0xcbf29ce484222325u) {
@@ -52,6 +52,33 @@ evaluation unpack(const json& j) {
     r->non_finite = j.at(i++);
   }
   return e;
+}
+
+/// What of the constraints changes in a run; the rest is in the settings.
+json pack(const attune::l3m& l3m) {
+  json j = json::array();
+  for (const auto& c : l3m.constraints) {
+    j.push_back({bits(c.estimate.current), c.estimate.count, bits(c.multiplier), bits(c.batch.sum), bits(c.batch.weight), c.batch.count});
+  }
+  return j;
+}
+void unpack(const json& j, attune::l3m& l3m) {
+  for (std::size_t i = 0; i < l3m.constraints.size(); ++i) {
+    const json& k = j.at(i);
+    attune::average_constraint& c = l3m.constraints[i];
+    c.estimate.current = from_bits(k.at(0)), c.estimate.count = k.at(1), c.multiplier = from_bits(k.at(2));
+    c.batch = {.sum = from_bits(k.at(3)), .weight = from_bits(k.at(4)), .count = k.at(5)};
+  }
+}
+json pack(const std::vector<constraint_reading>& readings) {
+  json j = json::array();
+  for (const auto& r : readings) j.push_back({r.name, bits(r.average), bits(r.slack), bits(r.multiplier)});
+  return j;
+}
+std::vector<constraint_reading> unpack_readings(const json& j) {
+  std::vector<constraint_reading> readings;
+  for (const json& r : j) readings.push_back({r.at(0), from_bits(r.at(1)), from_bits(r.at(2)), from_bits(r.at(3))});
+  return readings;
 }
 
 template <class State>  // training_state, const or not
@@ -102,8 +129,9 @@ std::uint64_t digest(const std::vector<preference_text>& pairs) {
 
 void save_checkpoint(const std::string& path, const training_state& state, const settings& s, std::uint64_t data_digest) {
   json j{{"settings", fingerprint(s)}, {"data", data_digest},          {"sft_done", state.sft_done},
-         {"done", state.done},         {"adam", state.optimiser.step}, {"since_logged", pack(state.since_logged)}};
-  for (const record& r : state.history) j["history"].push_back({r.phase, r.split, r.step, pack(r.found)});
+         {"done", state.done},         {"adam", state.optimiser.step}, {"since_logged", pack(state.since_logged)},
+         {"constraints", pack(state.l3m)}};
+  for (const record& r : state.history) j["history"].push_back({r.phase, r.split, r.step, pack(r.found), pack(r.constraints)});
   for (const auto* array : arrays(state)) j["sizes"].push_back(array->size());
   std::string file = std::string(header) + j.dump() + "\n";
   for (const auto* array : arrays(state)) file.append(reinterpret_cast<const char*>(array->data()), array->size() * sizeof(float));
@@ -128,7 +156,11 @@ void load_checkpoint(const std::string& path, training_state& state, const setti
   loaded.done = j.at("done");
   loaded.optimiser.step = j.at("adam");
   loaded.since_logged = unpack(j.at("since_logged"));
-  for (const json& r : j.value("history", json::array())) loaded.history.push_back({r.at(0), r.at(1), r.at(2), unpack(r.at(3))});
+  loaded.l3m = state.l3m;
+  unpack(j.at("constraints"), loaded.l3m);
+  for (const json& r : j.value("history", json::array())) {
+    loaded.history.push_back({r.at(0), r.at(1), r.at(2), unpack(r.at(3)), unpack_readings(r.at(4))});
+  }
   for (std::size_t i = 0; i < arrays(loaded).size(); ++i) {
     auto& array = *arrays(loaded)[i];
     array.resize(j.at("sizes").at(i).get<std::size_t>());

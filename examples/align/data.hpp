@@ -48,6 +48,9 @@ dataset read_preferences(const std::string& path, on_malformed policy);
 /// its register, so a model of the chosen answers ranks the pairs little better than chance, and has to be aligned.
 dataset synthetic_preferences(std::size_t count, std::uint64_t seed);
 
+/// A reward for the synthetic task: the share of the words of an answer that are of the register asked for, 0 for an answer without words.
+double synthetic_reward(std::string_view prompt, std::string_view completion);
+
 /// A pair as tokens: begin, prompt bytes, completion bytes, end.
 struct preference_tokens {
   std::vector<std::int32_t> chosen, rejected;

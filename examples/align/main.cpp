@@ -96,6 +96,7 @@ int run(const align::settings& s) {
   if (!stopped) {
     c.train_before = trainer.evaluate(trainer.state().initial, trainer.train());
     c.heldout_before = trainer.evaluate(trainer.state().initial, trainer.heldout());
+    c.sampled_before = trainer.sampled_averages(trainer.state().initial);
     line.finish();
     explain_first_loss(trainer, c.heldout_before);
     stopped = trainer.align(report, stop);
@@ -105,6 +106,8 @@ int run(const align::settings& s) {
   if (!stopped) {
     c.train_after = trainer.evaluate(trainer.state().policy, trainer.train());
     c.heldout_after = trainer.evaluate(trainer.state().policy, trainer.heldout());
+    c.sampled_after = trainer.sampled_averages(trainer.state().policy);
+    c.constraints = trainer.state().l3m.constraints;
   }
   align::write_csv(s.out, trainer.state().history);
   align::write_json(s.out, s, data, stopped ? nullptr : &c, trainer.state().history);

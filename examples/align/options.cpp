@@ -28,6 +28,13 @@ std::optional<int> parse_command_line(int argc, char** argv, settings& s) {
          "frozen, soft:WEIGHT or soft:WEIGHT:STEPS (moves by WEIGHT towards the policy every STEPS, default 1), hard:STEPS (a copy)")
       ->group("Objective");
 
+  app.add_option("--constraint", s.constraints,
+                 "average over the policy's own completions, as length<=25 (tokens) or reward>=0.9 (synthetic task: share of words in the "
+                 "register asked for); L3M keeps it, with a learning rate that falls as a cosine; may be repeated")
+      ->group("Constraints")
+      ->allow_extra_args(false);
+  app.add_option("--samples", s.samples, "completions that the policy writes at each step, if there are constraints")->group("Constraints");
+
   auto* data =
       app.add_option("--data", s.data, "JSONL file of preference pairs in the form of HH-RLHF, plain or gzip; default: a synthetic task")
           ->group("Data");

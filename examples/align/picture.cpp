@@ -30,6 +30,18 @@ plot $train using 1:3 with lines lw 2 title 'reward, train', \
 unset multiplot
 )";
 
+/// Of a run with constraints, below: averages, multipliers.
+std::string constraint_commands(const std::vector<constraint_reading>& constraints) {
+  std::string averages, multipliers;
+  for (std::size_t i = 0; i < constraints.size(); ++i) {
+    const std::string comma = i > 0 ? ", " : "", title = " with lines lw 2 title '" + constraints[i].name + "'";
+    averages += comma + "$constraints using 1:" + std::to_string(3 * i + 3) + title;
+    multipliers += comma + "$constraints using 1:" + std::to_string(3 * i + 4) + title;
+  }
+  return "set yrange [*:*]\nset key top right\nset title 'slack of the constraints'\nplot 0 with lines dt 3 lc 'black' notitle, " + averages +
+         "\nset title 'multipliers'\nset logscale y\nset format y '10^{%L}'\nplot " + multipliers + "\n";
+}
+
 /// curves.gp: the data and the commands, so that anyone can draw it again in another form.
 void write_script(const std::string& path, const std::vector<record>& history) {
   std::ofstream file(path);
@@ -41,7 +53,24 @@ void write_script(const std::string& path, const std::vector<record>& history) {
     }
     file << "end\n";
   }
-  file << commands;
+  std::string drawing = commands;
+  std::vector<constraint_reading> constraints;
+  for (const record& r : history) constraints = r.constraints.empty() ? constraints : r.constraints;
+  if (!constraints.empty()) {
+    file << "$constraints << end\n";
+    for (const record& r : history) {
+      if (r.constraints.empty()) continue;
+      file << r.step;
+      for (const auto& c : r.constraints) file << " " << c.average << " " << c.slack << " " << c.multiplier;
+      file << "\n";
+    }
+    file << "end\n";
+    const auto replace = [&](const std::string& from, const std::string& to) { drawing.replace(drawing.find(from), from.size(), to); };
+    replace("size 900,380", "size 900,720");
+    replace("layout 1,2", "layout 2,2");
+    replace("unset multiplot\n", constraint_commands(constraints) + "unset multiplot\n");
+  }
+  file << drawing;
 }
 
 /// Runs `gnuplot curves.gp` inside the folder, without a shell and in silence; true if it ran and succeeded.

@@ -84,6 +84,13 @@ std::string table(const comparison& c) {
   row("reward margin", "%11.4f", [](const evaluation& e) { return e.objective.margin; });
   row("prefers chosen, log pi per token", "%10.1f%%", [](const evaluation& e) { return 100 * e.ranking.accuracy; });
   row("-log pi of a chosen token [nat]", "%11.4f", [](const evaluation& e) { return -e.ranking.reward_chosen; });
+  if (!c.constraints.empty()) {
+    out += text("\n%-34s %10s %10s %10s %10s\n", "average over sampled completions", "limit", "SFT", "aligned", "lambda");
+  }
+  for (std::size_t i = 0; i < c.constraints.size(); ++i) {
+    const auto& k = c.constraints[i];
+    out += text("%-34s %10.4g %10.4f %10.4f %10.3g\n", k.name.c_str(), k.limit, c.sampled_before[i], c.sampled_after[i], k.multiplier);
+  }
   return out;
 }
 
@@ -91,7 +98,11 @@ void write_csv(const std::string& folder, const std::vector<record>& history) {
   std::ofstream file = open_output(folder + "/metrics.csv");
   file << "phase,split,step";
   for (const auto& metric : attune::report{}.metrics()) file << "," << metric.name;
-  file << ",ranking/accuracies,nll/chosen\n";
+  file << ",ranking/accuracies,nll/chosen";
+  std::vector<constraint_reading> constraints;  // as the rows that have them name them
+  for (const record& r : history) constraints = r.constraints.empty() ? constraints : r.constraints;
+  for (const auto& c : constraints) file << ",average/" << c.name << ",slack/" << c.name << ",multiplier/" << c.name;
+  file << "\n";
   for (const record& r : history) {
     file << r.phase << "," << r.split << "," << r.step;
     const json values = to_json(r.found);
@@ -99,6 +110,8 @@ void write_csv(const std::string& folder, const std::vector<record>& history) {
     for (const auto& metric : attune::report{}.metrics()) cell(metric.name);
     cell("ranking/accuracies");
     cell("nll/chosen");
+    for (const auto& c : r.constraints) file << text(",%.9g,%.9g,%.9g", c.average, c.slack, c.multiplier);
+    if (r.constraints.empty()) file << std::string(3 * constraints.size(), ',');
     file << "\n";
   }
 }
@@ -111,10 +124,17 @@ void write_json(const std::string& folder, const settings& s, const dataset& dat
   if (c != nullptr) {
     j["sft"] = {{"train", to_json(c->train_before)}, {"heldout", to_json(c->heldout_before)}};
     j["aligned"] = {{"train", to_json(c->train_after)}, {"heldout", to_json(c->heldout_after)}};
+    for (std::size_t i = 0; i < c->constraints.size(); ++i) {
+      const auto& k = c->constraints[i];
+      j["constraints"][k.name] = {{"limit", k.limit}, {"sft", c->sampled_before[i]}, {"aligned", c->sampled_after[i]}};
+    }
   }
   for (const record& r : history) {
     json row{{"phase", r.phase}, {"split", r.split}, {"step", r.step}};
     row.update(to_json(r.found));
+    for (const auto& k : r.constraints) {
+      row["constraints"][k.name] = {{"average", k.average}, {"slack", k.slack}, {"multiplier", k.multiplier}};
+    }
     j["history"].push_back(row);
   }
   open_output(folder + "/metrics.json") << j.dump(1) << "\n";

@@ -31,6 +31,8 @@ class progress_line {
 /// Before and after, on both parts of the data.
 struct comparison {
   evaluation train_before, train_after, heldout_before, heldout_after;
+  std::vector<attune::average_constraint> constraints{};  ///< as they ended
+  std::vector<double> sampled_before{}, sampled_after{};  ///< averages over completions of held-out prompts, one a constraint
 };
 
 /// The table as text.

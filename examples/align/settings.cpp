@@ -13,6 +13,7 @@ void validate(const settings& s) {
   };
   require(s.holdout > 0 && s.holdout < 1, "holdout", "a share in (0, 1)");
   require(s.batch > 0, "batch", "at least 1 pair");
+  require(s.samples >= 2 && s.samples <= 1024, "samples", "2 to 1024 completions");
   require(s.micro_batch > 0 && s.micro_batch <= 32, "micro-batch", "1 to 32 pairs");
   require(s.model.context >= 8 && s.model.context <= 4096, "context", "8 to 4096 positions");
   require(s.model.layers > 0 && s.model.heads > 0, "layers, --heads", "at least 1");
@@ -23,7 +24,7 @@ void validate(const settings& s) {
 }
 
 nlohmann::json fingerprint(const settings& s) {
-  return {{"objective", s.objective},
+  nlohmann::json j{{"objective", s.objective},
           {"set", s.set},
           {"shape", s.reward_shape},
           {"set_shape", s.set_reward_shape},
@@ -41,7 +42,10 @@ nlohmann::json fingerprint(const settings& s) {
           {"warmup", s.warmup},
           {"seed", s.seed},
           {"log_every", s.log_every},
-          {"evaluate_every", s.evaluate_every}};
+          {"evaluate_every", s.evaluate_every},
+          {"constraints", s.constraints}};
+  if (!s.constraints.empty()) j.update({{"samples", s.samples}, {"steps", s.steps}});  // mu and the learning rate depend on the steps
+  return j;
 }
 
 }  // namespace align

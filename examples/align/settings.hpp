@@ -20,6 +20,9 @@ struct settings {
   std::vector<std::string> set_reward_shape;  ///< "parameter=value" of the shaping
   std::string reference = "frozen";  ///< or soft:WEIGHT, or hard:STEPS; see attune::reference_schedule
 
+  std::vector<std::string> constraints;  ///< NAME>=VALUE or NAME<=VALUE; see constraints.hpp
+  std::size_t samples = 16;              ///< completions that the policy writes at each step, if there are constraints
+
   std::string data;          ///< JSONL file; empty: the synthetic task
   std::size_t pairs = 2400;  ///< of the synthetic task
   double holdout = 0.1;      ///< last share of the pairs, never trained on

@@ -3,6 +3,7 @@
 
 #include "adam.hpp"
 
+#include <attune/constraint/lagrangian.hpp>
 #include <attune/exec/report.hpp>
 
 #include <string>
@@ -21,11 +22,18 @@ struct evaluation {
   }
 };
 
+/// Where a constraint stands at a step.
+struct constraint_reading {
+  std::string name;
+  double average = 0, slack = 0, multiplier = 0;
+};
+
 /// One row of the metrics: the mean since the last one for "train", all held-out pairs for "heldout".
 struct record {
   std::string phase, split;  ///< "sft" or "align"; "train" or "heldout"
   std::size_t step = 0;      ///< steps of the phase that were done
   evaluation found;          ///< of "sft": only the loss, -log pi per completion token [nat]
+  std::vector<constraint_reading> constraints{};  ///< of "align", "train"
 };
 
 /// All that a run carries from step to step; checkpoint.hpp stores it whole.
@@ -34,6 +42,7 @@ struct training_state {
   std::vector<float> policy, initial;  ///< parameters; `initial`, the policy after SFT, is empty before
   std::vector<float> reference;        ///< parameters of a reference that moves; else empty
   adam optimiser;
+  attune::l3m l3m;  ///< the constraints with their estimates and multipliers
   evaluation since_logged;
   std::vector<record> history;
 };

@@ -3,8 +3,10 @@
 
 #include "random.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <sstream>
 
 namespace align {
 namespace {
@@ -51,6 +53,14 @@ dataset synthetic_preferences(std::size_t count, std::uint64_t seed) {
     data.pairs.push_back({casual ? "casual:" : "formal:", a_is_better ? a.text : b.text, a_is_better ? b.text : a.text});
   }
   return data;
+}
+
+double synthetic_reward(std::string_view prompt, std::string_view completion) {
+  const auto& asked = words[prompt.find("casual") == std::string_view::npos ? 0 : 1];
+  std::istringstream text{std::string(completion)};
+  double good = 0, count = 0;
+  for (std::string word; text >> word; ++count) good += std::find(asked.begin(), asked.end(), word) != asked.end();
+  return count > 0 ? good / count : 0;
 }
 
 }  // namespace align

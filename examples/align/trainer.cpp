@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "trainer.hpp"
 
+#include <numbers>
+
 namespace align {
 namespace {
 
@@ -28,12 +30,42 @@ std::vector<float> gather(const data_split& data, const std::vector<std::size_t>
   return logps;
 }
 
+/// Prompt k of `count` is that of pair indices[k], from the beginning again after the last.
+std::vector<preference_tokens> prompts_of(const data_split& data, const std::vector<std::size_t>& indices, std::size_t count) {
+  std::vector<preference_tokens> prompts;
+  for (std::size_t k = 0; k < count; ++k) prompts.push_back(data.pairs[indices[k % indices.size()]]);
+  return prompts;
+}
+
+/// Completions of any number of prompts, as many at a time as the network holds.
+std::vector<preference_tokens> sample_all(network<float>& net, const std::vector<float>& parameters,
+                                          const std::vector<preference_tokens>& prompts, random_source random) {
+  std::vector<preference_tokens> samples;
+  for (std::size_t i = 0; i < prompts.size(); i += net.max_rows()) {
+    const std::size_t end = std::min(i + net.max_rows(), prompts.size());
+    const std::vector<preference_tokens> part(prompts.begin() + std::ptrdiff_t(i), prompts.begin() + std::ptrdiff_t(end));
+    for (auto& y : sample_completions(net, parameters, part, random)) samples.push_back(std::move(y));
+  }
+  return samples;
+}
+
+/// What the constraints say of completions: [constraints][completions].
+std::vector<std::vector<float>> quantities(const attune::l3m& l3m, const std::vector<preference_tokens>& samples) {
+  std::vector<std::vector<float>> values;
+  for (const attune::average_constraint& c : l3m.constraints) {
+    values.emplace_back();
+    for (const preference_tokens& y : samples) values.back().push_back(quantity_of(c, y));
+  }
+  return values;
+}
+
 }  // namespace
 
 trainer::trainer(const settings& s, const std::vector<preference_text>& pairs)
     : settings_((validate(s), s)), objective_(make_objective(s.objective, s.set, s.reward_shape, s.set_reward_shape)),
       schedule_(attune::reference_schedule::parse(s.reference)), network_(s.model, 2 * s.micro_batch, s.threads) {
   state_.policy = initial_parameters<float>(s.model, s.seed);
+  state_.l3m.constraints = make_constraints(s.constraints, s.data.empty());
   state_.optimiser = adam(network_.count());
   if (reference_moves() && !objective_.reads_reference()) {
     throw attune::error("--reference " + s.reference + ": the objective " + s.objective + " has no reference model; expected frozen");
@@ -99,9 +131,36 @@ void trainer::align_step() {
     const std::vector<float> reference = reference_moves() ? score(network_, state_.reference, b).logps : gather(train_, slice);
     state_.since_logged += align_micro_batch(network_, state_.policy, b, reference, objective_, indices.size());
   });
-  state_.optimiser.update(state_.policy, network_.take_gradient(), rate(settings_.rate, state_.done));
+  if (constrained()) constrain_step(indices);
+  state_.optimiser.update(state_.policy, network_.take_gradient(), rate(settings_.rate, state_.done) * cosine(state_.done));
   ++state_.done;
   if (reference_moves()) attune::apply(network_.threads(), schedule_, std::int64_t(state_.done), state_.reference, state_.policy);
+}
+
+/// L3M: completions of the step's prompts, what the constraints say of them, and the gradient of sum_i lambda_i C_i.
+void trainer::constrain_step(const std::vector<std::size_t>& indices) {
+  const auto prompts = prompts_of(train_, indices, settings_.samples);
+  const auto samples = sample_all(network_, state_.policy, prompts, random_source(settings_.seed, state_.done * 8 + 6));
+  const std::vector<std::vector<float>> values = quantities(state_.l3m, samples);
+  const std::vector<attune::view<const float>> views(values.begin(), values.end());
+  std::vector<float> d_logps(samples.size());
+  state_.l3m.step(double(state_.done) / double(settings_.steps), {views}, d_logps);
+
+  std::vector<std::size_t> all(samples.size());
+  std::iota(all.begin(), all.end(), std::size_t(0));
+  for_each_slice(all, network_.max_rows(), [&](const auto& slice) {
+    const batch b = make_batch(samples, slice, /*chosen_only=*/true);
+    const auto first = d_logps.begin() + std::ptrdiff_t(slice.front());
+    backpropagate(network_, state_.policy, b, score(network_, state_.policy, b), {first, first + std::ptrdiff_t(slice.size())});
+  });
+}
+
+std::vector<double> trainer::sampled_averages(const std::vector<float>& parameters) {
+  std::vector<double> averages;
+  if (!constrained()) return averages;
+  const auto samples = sample_all(network_, parameters, prompts_of(heldout_, all_of(heldout_), 128), random_source(settings_.seed, 7));
+  for (const auto& values : quantities(state_.l3m, samples)) averages.push_back(attune::average_of(values).mean());
+  return averages;
 }
 
 std::vector<float> trainer::logps_of(const std::vector<float>& parameters, const data_split& data) {
@@ -139,8 +198,18 @@ std::vector<std::size_t> trainer::indices_of_step(std::size_t step, std::uint64_
 
 double trainer::rate(double full, std::size_t step) const { return full * std::min(1.0, double(step + 1) / double(settings_.warmup + 1)); }
 
+/// With constraints the learning rate falls to 0 after the warm-up, as half a cosine: at a constant one the multipliers end by jumping.
+double trainer::cosine(std::size_t step) const {
+  if (!constrained() || step < settings_.warmup) return 1;
+  const double share = double(step - settings_.warmup) / double(settings_.steps - settings_.warmup);
+  return 0.5 * (1 + std::cos(std::numbers::pi * share));
+}
+
 void trainer::log(const char* phase, std::size_t step) {
   state_.history.push_back({phase, "train", step, state_.since_logged});
+  for (const attune::average_constraint& c : state_.l3m.constraints) {
+    if (c.estimate.count > 0) state_.history.back().constraints.push_back({c.name, c.estimate.value(), -c.value(), c.multiplier});
+  }
   state_.since_logged = {};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "alignment.hpp"
+#include "constraints.hpp"
 #include "settings.hpp"
 
 #include <attune/reference/schedule.hpp>
@@ -33,6 +34,9 @@ class trainer {
   /// for those whose reference moves. After fit().
   evaluation evaluate(const std::vector<float>& parameters, const data_split& data);
 
+  /// The average of each constraint's quantity over completions that the policy `parameters` writes to held-out prompts.
+  std::vector<double> sampled_averages(const std::vector<float>& parameters);
+
   const data_split& train() const { return train_; }
   const data_split& heldout() const { return heldout_; }
   const objective& loss() const { return objective_; }
@@ -41,10 +45,13 @@ class trainer {
  private:
   void fit_step();
   void align_step();
+  void constrain_step(const std::vector<std::size_t>& indices);
   std::vector<std::size_t> indices_of_step(std::size_t step, std::uint64_t stream) const;
   std::vector<float> logps_of(const std::vector<float>& parameters, const data_split& data);
   bool reference_moves() const { return schedule_.policy_weight > 0; }
+  bool constrained() const { return !state_.l3m.constraints.empty(); }
   double rate(double full, std::size_t step) const;
+  double cosine(std::size_t step) const;
   void log(const char* phase, std::size_t step);
 
   settings settings_;

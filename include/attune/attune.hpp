@@ -24,8 +24,17 @@
 #include <attune/check/toy/objective.hpp>
 #include <attune/check/toy/softmax_policy.hpp>
 #include <attune/check/toy/tree_policy.hpp>
+#include <attune/constraint/average_constraint.hpp>
+#include <attune/constraint/baseline.hpp>
+#include <attune/constraint/batch_average.hpp>
+#include <attune/constraint/cgpo/codpo.hpp>
+#include <attune/constraint/cgpo/crpg.hpp>
+#include <attune/constraint/cgpo/crraft.hpp>
+#include <attune/constraint/cgpo/regularised_reward.hpp>
+#include <attune/constraint/lagrangian.hpp>
 #include <attune/constraint/log_barrier.hpp>
 #include <attune/constraint/moving_estimate.hpp>
+#include <attune/constraint/multiplier_rule.hpp>
 #include <attune/constraint/schedule.hpp>
 #include <attune/core/config.hpp>
 #include <attune/core/dual.hpp>

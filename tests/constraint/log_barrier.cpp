@@ -20,7 +20,7 @@ const double infinity = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-TEST_CASE("log_barrier: values of the paper's figure and of hand computation") {
+TEST_CASE("log_barrier: values by hand (the paper's path and figure: examples/papers/l3m.cpp)") {
   CHECK(log_barrier{.mu = .01}.value(-1e-4) == Approx(0.0921034037).epsilon(0).margin(5e-11));
   const log_barrier b{.mu = .5, .s = .25};
   CHECK(b.value(.3) == Approx(1.793147181).epsilon(0).margin(5e-10));
@@ -132,35 +132,4 @@ TEST_CASE("log_barrier: parameters outside their domain are refused") {
   CHECK_THROWS_AS(attune::validate(log_barrier{.mu = 0}), attune::error);
   CHECK_THROWS_AS(attune::validate(log_barrier{.mu = std::nan("")}), attune::error);
   CHECK_THROWS_AS(attune::validate(log_barrier{.mu = 1, .s = -1}), attune::error);
-}
-
-// min (x - 2)^2 subject to x <= 1, relaxed: the derivative 2 (x - 2) + B'(x - 1) increases, so its zero is found by bisection.
-// In closed form x = 2 - 1/(2 mu) on the tangent branch (mu > 0.4238...), else x = (3 - sqrt(1 + 2 mu)) / 2. Limit: x = 1, multiplier 2.
-TEST_CASE("log_barrier: central path of a one-dimensional problem tends to the constrained optimum and its KKT multiplier") {
-  struct row {
-    double mu, x, multiplier, margin_x, margin_multiplier;
-  };
-  const row table[] = {{1, 1.5, 1, 1e-12, 1e-12},
-                       {.5, 1.0, 2, 1e-12, 1e-12},
-                       {.45, .888888889, 2.222222222, 1e-9, 1e-9},
-                       {.4, .829179607, 2.341640786, 1e-9, 1e-9},
-                       {.3, .867544468, 2.264911, 1e-9, 1e-6},
-                       {.1, .952277442, 2.095445, 1e-9, 1e-6},
-                       {.01, .995024753, 2.00995, 1e-9, 1e-5},
-                       {1e-3, .999500250, 2.001, 1e-9, 1e-5},
-                       {1e-4, .999950002, 2.0001, 1e-9, 1e-6},
-                       {1e-6, .9999995, 2.000001, 1e-9, 1e-6}};
-  for (const row& r : table) {
-    const log_barrier b{.mu = r.mu};
-    double low = 0, high = 2;
-    for (int i = 0; i < 200; ++i) {
-      const double middle = (low + high) / 2;
-      (2 * (middle - 2) + b.slope(middle - 1) > 0 ? high : low) = middle;
-    }
-    const double x = (low + high) / 2, exact = r.mu > 0.423853799 ? 2 - 1 / (2 * r.mu) : (3 - std::sqrt(1 + 2 * r.mu)) / 2;
-    CHECK(x == Approx(exact).epsilon(1e-12));
-    CHECK(x == Approx(r.x).epsilon(0).margin(r.margin_x));
-    CHECK(2 * (2 - x) == Approx(r.multiplier).epsilon(0).margin(r.margin_multiplier));
-    CHECK((x - 2) * (x - 2) - 1 <= r.mu);  // within mu of the constrained optimum, whose loss is 1
-  }
 }

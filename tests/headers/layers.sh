@@ -8,11 +8,12 @@ vocabulary="$samples $running"
 below() {
   case $1 in
     core) echo "" ;;
-    divergence | link | constraint) echo "core" ;;
+    divergence | link) echo "core" ;;
     ranking) echo "core divergence" ;;
     catalog) echo "catalog core divergence link ranking score preference policy distill reward constraint" ;;
     score) echo "core divergence $samples" ;;
     preference | policy | distill | reward) echo "core divergence link ranking score $samples" ;;
+    constraint) echo "core divergence link ranking score preference reward $samples" ;;
     reference) echo "core $running" ;;
     rows) echo "core divergence $running" ;;
     exec) echo "core divergence link ranking score preference policy distill reward rows" ;;

@@ -12,7 +12,7 @@ namespace attune {
 ///         = (mu/s) z + mu - mu log s             z >  -s, the tangent: finite and increasing where the constraint is violated
 ///   B'(z) = mu / max(-z, s)                      the Lagrange multiplier of the constraint
 ///
-/// z: slack [units of the constraint], any real; mu > 0: barrier weight; s > 0: where the tangent begins, s = 0 (default) means the
+/// z: value of the constraint [its units], any real; mu > 0: barrier weight; s > 0: where the tangent begins, s = 0 (default) means the
 /// paper's mu^2, whose multiplier is 1/mu outside. C^1, convex, increasing; as mu -> 0, B -> 0 inside and infinity outside.
 /// The multiplier is at most mu/s. At an optimum of loss + B(C) the objective is within mu of the constrained optimum.
 /// Source   L3M, arXiv:2410.21533, figure 1; as log-barrier extension, Kervadec et al. 2019, arXiv:1904.04205, eq. 5 (t = 1/mu).

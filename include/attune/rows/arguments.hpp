@@ -66,11 +66,7 @@ template <class X> void require_rows_if_given(const X& x, std::int64_t rows, con
   if (!x.absent()) require_rows(x, rows, name);
 }
 
-/// Throws unless different indices are different memory: a result written through a broadcast view would be lost.
-template <class T> void require_distinct(const view<T>& out, const char* name) {
-  if (out.extent(0) > 1 && out.stride(0) == 0)
-    throw error(std::string("attune: ") + name + " has stride 0; expected an element for every result");
-}
+/// As require_distinct of a vector (core/view.hpp).
 template <class T> void require_distinct(const view<T, 2>& out, const char* name) {
   const auto span = [&](int r) { return out.extent(r) > 1 ? (out.extent(r) - 1) * std::abs(out.stride(r)) : 0; };
   const auto apart = [&](int r) { return out.extent(r) <= 1 || std::abs(out.stride(r)) > span(1 - r); };
