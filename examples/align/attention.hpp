@@ -75,6 +75,17 @@ void attention_forward(Real* out, Real* p, Real* scratch, const Real* qkv, std::
   }
 }
 
+/// out [C] of position t alone, given the query, key and value of positions 0 to t;  scratch [padded_row(t + 1)].
+template <class Real> void attention_next(Real* out, Real* scratch, const Real* qkv, std::size_t t, std::size_t C, std::size_t H) {
+  const std::size_t D = C / H, ld = 3 * C;
+  for (std::size_t h = 0; h < H; ++h) {
+    const Real *query = qkv + t * ld + h * D, *key = qkv + C + h * D, *value = key + C;
+    multiply(t + 1, 1, D, operand<Real>{key, ld, 1}, query, 1, scratch, 1);
+    detail::causal_softmax(scratch, t, padded_row(t + 1), Real(1) / std::sqrt(Real(D)));
+    multiply(1, D, t + 1, operand<Real>{scratch, t + 1, 1}, value, ld, out + h * D, C);
+  }
+}
+
 /// dvalue[s] = sum_t p[t, s] dout[t],   dp[t, s] = dout[t] . value[s],   ds = p (dp - sum_s p dp) / sqrt(D)   (derivative of the softmax)
 /// dquery[t] = sum_s ds[t, s] key[s],   dkey[s] = sum_t ds[t, s] query[t]
 ///

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <span>
 #include <string>
+#include <utility>  // exchange
 #include <vector>
 
 namespace align {
@@ -59,30 +60,32 @@ template <class Real> std::int32_t draw_token(std::span<const Real> logits, rand
 }
 
 /// One completion of each prompt (the answers in `prompts` are not looked at), from the policy's own distribution, as `chosen` of the
-/// result. A completion ends with the end token, or where the context does. At most net.max_rows() prompts. Every token costs a forward
-/// pass over the whole sequence: this trainer keeps no cache of keys and values.
+/// result. A completion ends with the end token, or where the context does. At most net.max_rows() prompts.
 template <class Real>
 std::vector<preference_tokens> sample_completions(network<Real>& net, const std::vector<Real>& parameters,
                                                   const std::vector<preference_tokens>& prompts, random_source& random) {
+  const shape& s = net.dimensions();
   std::vector<preference_tokens> samples;
-  std::vector<std::size_t> open;
+  std::vector<std::size_t> all;
   for (const preference_tokens& p : prompts) {
     samples.push_back({.chosen = {p.chosen.begin(), p.chosen.begin() + std::ptrdiff_t(p.prompt)}, .rejected = {}, .prompt = p.prompt});
-    open.push_back(samples.size() - 1);
+    samples.back().chosen.push_back(0);  // to be drawn
+    all.push_back(all.size());
   }
-  const shape& s = net.dimensions();
-  while (!open.empty()) {
-    for (std::size_t i : open) samples[i].chosen.push_back(0);  // to be drawn
-    const batch b = make_batch(samples, open, /*chosen_only=*/true);
-    net.forward(parameters, b);
-    std::vector<std::size_t> still_open;
-    for (std::size_t row = 0; row < open.size(); ++row) {
-      auto& tokens = samples[open[row]].chosen;
-      const Real* logits = net.logits() + (row * b.length + b.used[row] - 1) * s.padded;
-      tokens.back() = draw_token(std::span(logits, s.vocabulary), random);
-      if (tokens.back() != end_token && tokens.size() <= s.context) still_open.push_back(open[row]);
-    }
-    open = still_open;
+  const batch b = make_batch(samples, all, /*chosen_only=*/true);
+  net.forward(parameters, b);
+  std::vector<typename network<Real>::added_token> added;
+  const auto draw = [&](std::size_t row, const Real* logits) {
+    auto& tokens = samples[row].chosen;
+    tokens.back() = draw_token(std::span(logits, s.vocabulary), random);
+    if (tokens.back() == end_token || tokens.size() > s.context) return;
+    added.push_back({row, tokens.size() - 1, tokens.back()});
+    tokens.push_back(0);
+  };
+  for (std::size_t row : all) draw(row, net.logits() + (row * b.length + b.used[row] - 1) * s.padded);
+  while (!added.empty()) {
+    net.forward_next(parameters, added);
+    for (const auto& x : std::exchange(added, {})) draw(x.row, net.next_logits(x.row));
   }
   return samples;
 }

@@ -129,6 +129,29 @@ void model_forward(const shape& s, const weights<const Real>& w, activations<Rea
   matmul_forward(logits, a.norm.data(), w.head, T, C, s.padded);
 }
 
+/// The token at position t -> logits [Vp] of the one after it, given the passes over positions 0 to t - 1, whose keys and values are still
+/// there. For sampling: what the backward pass needs is not kept.
+template <class Real>
+void model_next(const shape& s, const weights<const Real>& w, activations<Real>& a, std::int32_t token, std::size_t t, Real* logits) {
+  const std::size_t C = s.width;
+  embed_forward(a.x.data(), &token, w.token, w.position + t * C, 1, C);
+  for (std::size_t l = 0; l < s.layers; ++l) {
+    auto& k = a.layers[l];
+    rmsnorm_forward(k.norm1.data(), k.r1.data(), a.x.data(), w.layers[l].norm1, 1, C);
+    matmul_forward(k.qkv.data() + t * 3 * C, k.norm1.data(), w.layers[l].qkv, 1, C, 3 * C);
+    attention_next(k.mixed.data(), a.scratch.data(), k.qkv.data(), t, C, s.heads);
+    matmul_forward(a.y.data(), k.mixed.data(), w.layers[l].out, 1, C, C);
+    add(a.x.data(), a.y.data(), C);
+    rmsnorm_forward(k.norm2.data(), k.r2.data(), a.x.data(), w.layers[l].norm2, 1, C);
+    matmul_forward(k.up.data(), k.norm2.data(), w.layers[l].up, 1, C, 4 * C);
+    relu2_forward(k.act.data(), k.up.data(), 4 * C);
+    matmul_forward(a.y.data(), k.act.data(), w.layers[l].down, 1, 4 * C, C);
+    add(a.x.data(), a.y.data(), C);
+  }
+  rmsnorm_forward(a.norm.data(), a.r.data(), a.x.data(), w.norm, 1, C);
+  matmul_forward(logits, a.norm.data(), w.head, 1, C, s.padded);
+}
+
 /// dlogits [T, Vp] -> gradients of all parameters, added to `d`, after the forward pass of the same sequence
 template <class Real>
 void model_backward(const shape& s, const weights<const Real>& w, const weights<Real>& d, activations<Real>& a, const std::int32_t* tokens,

@@ -36,6 +36,21 @@ template <class Real> class network {
     });
   }
 
+  /// A token that has been added to a row of the last forward pass, at that position of its sequence.
+  struct added_token {
+    std::size_t row, position;
+    std::int32_t token;
+  };
+  /// next_logits(row) [Vp] of what follows each of these tokens, at the cost of one position. Logits of the forward pass are overwritten.
+  void forward_next(const std::vector<Real>& parameters, const std::vector<added_token>& added) {
+    const weights<const Real> w(tensors_, parameters.data());
+    attune::run_chunks(threads_, int(added.size()), [&](int i) {
+      const added_token& x = added[std::size_t(i)];
+      model_next(shape_, w, rows_[x.row], x.token, x.position, logits_.data() + x.row * shape_.padded);
+    });
+  }
+  const Real* next_logits(std::size_t row) const { return logits_.data() + row * shape_.padded; }
+
   /// Adds the gradients of the last forward pass, given d loss / d logits in the place of the logits.
   void backward(const std::vector<Real>& parameters, const batch& b) {
     const weights<const Real> w(tensors_, parameters.data());

@@ -55,6 +55,33 @@ TEST_CASE("align: tokens are drawn with the probabilities of the softmax") {
   CHECK(counts[2] == 0);
 }
 
+TEST_CASE("align: a token that is added gives the logits of a pass over the whole sequence") {
+  const auto s = tiny_settings();
+  align::network<double> net(s.model, 2, 1);
+  const auto parameters = align::initial_parameters<double>(s.model, 3);
+  const std::vector<align::preference_tokens> pairs{align::tokenise({"casual:", "xyz", "y"}, s.model.context), align::tokenise({"a much longer prompt", "b", "y"}, s.model.context)};
+  const std::vector<std::size_t> all{0, 1};
+  const align::batch whole = align::make_batch(pairs, all, /*chosen_only=*/true);
+  net.forward(parameters, whole);
+  const std::size_t row_size = whole.length * s.model.padded;
+  const std::vector<double> expected(net.logits(), net.logits() + 2 * row_size);
+  std::vector<align::preference_tokens> start = pairs;
+  for (auto& p : start) p.chosen.resize(3);  // two positions
+  net.forward(parameters, align::make_batch(start, all, /*chosen_only=*/true));
+  for (std::size_t t = 2; t < whole.length; ++t) {
+    std::vector<align::network<double>::added_token> added;
+    for (std::size_t row : all) {
+      if (t < whole.used[row]) added.push_back({row, t, pairs[row].chosen[t]});
+    }
+    net.forward_next(parameters, added);
+    for (const auto& x : added) {
+      for (std::size_t v = 0; v < s.model.vocabulary; ++v) {
+        CHECK(net.next_logits(x.row)[v] == Approx(expected[x.row * row_size + t * s.model.padded + v]).epsilon(1e-12).margin(1e-13));
+      }
+    }
+  }
+}
+
 TEST_CASE("align: completions go on from their prompt to the end token or the end of the context") {
   const auto s = tiny_settings();
   align::network<float> net(s.model, 4, 1);
