@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "acceptance.hpp"
 
+#include <attune/check/toy/bandit.hpp>
 #include <attune/check/toy/objective.hpp>
-#include <attune/check/toy/softmax_policy.hpp>
 #include <attune/constraint/cgpo/crpg.hpp>
 #include <attune/constraint/cgpo/crraft.hpp>
 
@@ -23,15 +23,12 @@ namespace {
 // Six answers. The last two violate a constraint, and have the highest rewards. The baseline answer has reward 0.5, that of answer 2.
 const vector reference_probabilities{.30, .25, .20, .12, .08, .05}, reward{0, 1, .5, 2, 3, 4}, base(6, .5);
 const std::vector<std::uint8_t> judged{1, 1, 1, 1, 0, 0}, all_satisfied(6, 1);
+const attune::toy::bandit answers{.reference = attune::toy::categorical(reference_probabilities), .reward = reward, .accepted = judged};
 constexpr std::size_t baseline_answer = 2;
 const double infinity = std::numeric_limits<double>::infinity();
 
-softmax_policy reference() {
-  softmax_policy result;
-  for (double p : reference_probabilities) result.logits.push_back(std::log(p));
-  return result;
-}
-double violation(const softmax_policy& policy) { return policy.probabilities()[4] + policy.probabilities()[5]; }
+const softmax_policy& reference() { return answers.reference; }
+double violation(const softmax_policy& policy) { return answers.violation(policy); }
 double kl(const softmax_policy& policy) { return attune::toy::kl(policy, reference()); }
 
 using observer = std::function<void(int, const softmax_policy&)>;

@@ -102,11 +102,7 @@ void one_dimensional_path(comparison& found) {
 const vector data{.4, .3, .15, .1, .05}, reward{0, 1, 2, 3, 4}, kkt{.22255724, .21449328, .15, .16629118, .24665829};
 const double least = 2, kkt_multiplier = .398645208, kkt_loss = 1.596828490;
 
-softmax_policy policy_of(const vector& p) {
-  softmax_policy result;
-  for (double x : p) result.logits.push_back(std::log(x));
-  return result;
-}
+softmax_policy policy_of(const vector& p) { return attune::toy::categorical(p); }
 const softmax_policy target = policy_of(data);
 
 /// pi_i = d_i / (1 - lambda (r_i - E_pi r)), which every stationary point is: for a given lambda, with the E_pi r that normalises it.

@@ -17,6 +17,7 @@
 #include <attune/check/derivative.hpp>
 #include <attune/check/gradient.hpp>
 #include <attune/check/toy.hpp>
+#include <attune/check/toy/bandit.hpp>
 #include <attune/check/toy/bernoulli.hpp>
 #include <attune/check/toy/distribution.hpp>
 #include <attune/check/toy/estimator.hpp>

@@ -2,6 +2,7 @@
 // Toy distributions, and what objectives do on them.
 #pragma once
 
+#include <attune/check/toy/bandit.hpp>
 #include <attune/check/toy/bernoulli.hpp>
 #include <attune/check/toy/distribution.hpp>
 #include <attune/check/toy/estimator.hpp>
