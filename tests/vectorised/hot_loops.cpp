@@ -28,6 +28,7 @@ void all(attune::view<float, 2> f, attune::view<attune::bfloat16, 2> b, const st
   attune::row_divergence(attune::divergence::jensen_shannon{}, f, f, logps);
   attune::soft_update(reference, logps, 0.1);
   attune::soft_update(residual, logps, 0.1, attune::compensation{residual});
+  attune::apply(attune::bema{}, 400, reference, logps, logps, residual);
 }
 double pairs(const attune::pairs<float>& batch, const attune::pair_gradients<float>& gradients) {
   return attune::evaluate(attune::dpo{}, batch, gradients).loss() + attune::evaluate(attune::simpo{}, batch).loss();
