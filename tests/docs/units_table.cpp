@@ -73,7 +73,7 @@ int main(int argc, char** argv) {
     });
     if (names && rows) std::printf("\n");
   }
-  const char* separator = names ? "- **On a whole batch, or on tokens:** " : "\n## On a whole batch, or on tokens\n\n| operation | acts on | formula | call | also known as | source |\n|---|---|---|---|---|---|\n";
+  const char* separator = names ? "- **On batches, tokens, averages and models:** " : "\n## On batches, tokens, averages and models\n\n| operation | acts on | formula | call | also known as | source |\n|---|---|---|---|---|---|\n";
   attune::for_each_operation([&](const attune::operation_entry& o) {
     if (names) {
       std::printf("%s`%s`", separator, o.name);
