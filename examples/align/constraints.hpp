@@ -7,6 +7,7 @@
 
 #include <attune/constraint/lagrangian.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <string>
@@ -30,6 +31,7 @@ inline std::vector<attune::average_constraint> make_constraints(const std::vecto
     require(c.name == "length" || c.name == "reward", "length or reward before the sign");
     require(c.name != "reward" || synthetic, "length: only the synthetic task has a reward");
     c.name += c.side == attune::bound::at_least ? ">=" : "<=";
+    c.unit = std::max(1.0, std::abs(c.limit));  // tokens by the hundred weigh as much as rewards of one
     for (const auto& other : constraints) require(other.name != c.name, "one limit on this side of the quantity");
     constraints.push_back(c);
   }

@@ -273,3 +273,20 @@ TEST_CASE("lagrangian: dual ascent learns the KKT multiplier, and a fixed penalt
   CHECK(train(attune::fixed_penalty{.weight = .1}).slack < -.5);
   CHECK(train(attune::fixed_penalty{.weight = 1}).slack > .5);
 }
+
+TEST_CASE("constraint: a unit is a change of units, of the quantity and of its limit") {
+  const std::vector<double> length{120, 60, 80, 70, 250}, hundreds{1.2, .6, .8, .7, 2.5};
+  attune::l3m tokens{.constraints = {{.name = "length", .side = attune::bound::at_most, .limit = 90, .unit = 100}}};
+  attune::l3m scaled{.constraints = {{.name = "length", .side = attune::bound::at_most, .limit = .9}}};
+  const attune::view<const double> a[] = {length}, b[] = {hundreds};
+  std::vector<double> d(5), expected(5);
+  for (double progress : {0.0, 0.4, 0.9}) {
+    tokens.step(progress, {a}, d);
+    scaled.step(progress, {b}, expected);
+    CHECK(tokens.state("length").multiplier == Approx(scaled.state("length").multiplier).epsilon(1e-12));
+    CHECK(tokens.state("length").slack == Approx(scaled.state("length").slack).epsilon(1e-12));
+    for (std::size_t i = 0; i < 5; ++i) CHECK(d[i] == Approx(expected[i]).epsilon(1e-12));
+  }
+  tokens.constraints[0].unit = 0;
+  CHECK_THROWS_AS(tokens.step(1, {a}, d), attune::error);
+}

@@ -4,6 +4,7 @@
 #include <attune/constraint/batch_average.hpp>
 #include <attune/constraint/moving_estimate.hpp>
 
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -13,25 +14,26 @@ enum class bound { at_least, at_most };
 
 /// A constraint on an average over the policy's completions, as of a reward or of the length:
 ///
-///   at_least   E[r] >= limit:   C = limit - E[r] <= 0
-///   at_most    E[r] <= limit:   C = E[r] - limit <= 0
+///   at_least   E[r] >= limit:   C = (limit - E[r]) / unit <= 0
+///   at_most    E[r] <= limit:   C = (E[r] - limit) / unit <= 0
 ///
-/// r: a number for each completion; limit and C are in its units. A band, as 50 <= E[length] <= 100, is two constraints of one quantity.
+/// r: a number for each completion; limit and unit are in its units. A band, as 50 <= E[length] <= 100, is two constraints of one quantity.
 /// Everything that a run carries from step to step is in the members: to save a run is to save them.
-/// A quantity whose units make C large beside the loss [nat] (a length in tokens) is best given in larger ones (hundreds of tokens), since
-/// rules of multipliers know no scale: mu and s of a barrier are in units of the loss and of C.
+/// unit: what counts as missing the limit by much. Rules of multipliers know no scale (mu and s of a barrier are in units of the loss and
+/// of C): a length in tokens with the unit 1 outweighs a loss of a few nats a hundred times, and the policy overshoots.
 struct average_constraint {
   std::string name;                   ///< for reports and messages; unique among the constraints of a run
   bound side = bound::at_least;
   double limit = 0;
+  double unit = 1;                    ///< > 0
   moving_estimate estimate{};         ///< of E[r]; weight 0.1 (L3M), 1 to follow the batch
   batch_average batch{};              ///< the newest batch, which has gone into the estimate
   double multiplier = 0;              ///< lambda >= 0; what it is set to before the first step is where dual ascent begins
 
   /// dC / dE[r]
-  double sign() const { return side == bound::at_least ? -1 : 1; }
+  double slope() const { return (side == bound::at_least ? -1 : 1) / unit; }
   /// C at an average
-  double at(double average) const { return sign() * (average - limit); }
+  double at(double average) const { return slope() * (average - limit); }
   /// C at the moving estimate. Throws attune::error before the first batch.
   double value() const { return at(estimate.value()); }
 
@@ -56,6 +58,7 @@ inline void validate(const average_constraint& c) {
   };
   if (c.name.empty()) throw error("attune: a constraint has no name; expected one, unique among the constraints");
   if (!std::isfinite(c.limit)) refuse("limit", c.limit, "a finite number");
+  if (!(c.unit > 0 && c.unit <= std::numeric_limits<double>::max())) refuse("unit", c.unit, "a finite number > 0");
   if (!(c.multiplier >= 0)) refuse("multiplier", c.multiplier, "a value >= 0");
   validate(c.estimate);
 }

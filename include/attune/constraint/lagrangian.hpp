@@ -20,7 +20,7 @@ struct constrained_samples {
 /// Where a constraint stands, at the moving estimate. At a constrained optimum (KKT) slack >= 0, multiplier >= 0, complementarity = 0.
 struct constraint_state {
   double average;          ///< E[r]
-  double slack;            ///< -C: how far the constraint is from its limit; negative where it is violated
+  double slack;            ///< -C: how far the constraint is from its limit, in its unit; negative where it is violated
   double multiplier;       ///< lambda
   double complementarity;  ///< lambda C: about -mu on the central path of a barrier
   bool feasible;           ///< C <= 0
@@ -29,7 +29,7 @@ struct constraint_state {
 /// A loss under constraints on averages over the policy's own completions:
 ///
 ///   minimise L(theta)  subject to  C_i(theta) <= 0,   by the gradient   grad L + sum_i lambda_i grad C_i
-///   grad C_i = +-E_pi[ (r_i - baseline) grad log pi(y) ]    (+ at_most, - at_least)
+///   grad C_i = +-E_pi[ (r_i - baseline) grad log pi(y) ] / unit_i    (+ at_most, - at_least)
 ///
 /// where the rule sets lambda_i from the moving estimate of C_i, and grad C_i is estimated on the batch. A training step:
 ///
@@ -60,7 +60,7 @@ struct lagrangian {
 
   /// d (sum_i lambda_i C_i) / d log pi(y_b), for the backward pass of the sampled completions, from the newest batch and multipliers:
   ///
-  ///   d_logp[b] = loss_weight() sum_i lambda_i sign_i a_ib,     a_ib: see baseline; exactly 0 for masked and weightless completions
+  ///   d_logp[b] = loss_weight() sum_i lambda_i dC_i/dE[r_i] a_ib,     a_ib: see baseline; exactly 0 for masked and weightless completions
   ///
   /// d_logp [B]: float or double. Sums in double. No allocation.
   /// Throws attune::error, before anything is written: sizes that differ, values that are not finite, before the first update, fewer
@@ -172,7 +172,7 @@ struct lagrangian {
       double sum = 0;
       for (std::size_t i = 0; i < constraints.size() && samples.weights.active(b); ++i) {
         const average_constraint& c = constraints[i];
-        sum += c.multiplier * c.sign() * detail::centred(kind, static_cast<double>(samples.values[i](b)), samples.weights(b), c.batch);
+        sum += c.multiplier * c.slope() * detail::centred(kind, static_cast<double>(samples.values[i](b)), samples.weights(b), c.batch);
       }
       d(b) = static_cast<T>(scale * sum);
     }
