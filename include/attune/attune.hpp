@@ -103,6 +103,7 @@
 #include <attune/policy/dpg/partitions.hpp>
 #include <attune/policy/dpg/samples.hpp>
 #include <attune/policy/dpg/target.hpp>
+#include <attune/policy/sequences.hpp>
 #include <attune/preference/a_star_po.hpp>
 #include <attune/preference/alpha_dpo.hpp>
 #include <attune/preference/alpha_po.hpp>
