@@ -126,9 +126,9 @@ update_report apply(Execution execution, const bema& schedule, std::int64_t step
   const bool due = schedule.due(step);
   const auto model = detail::one_tensor(mean, now, detail::no_companion{});
   detail::check_model(detail::tensors(model));
-  const auto check = [&](const auto& x, const char* name) { detail::require_extent(x.extent(0), mean.extent(0), name, "average"); };
-  check(from, "start");
-  check(to, "reference");
+  const auto require_length = [&](const auto& x, const char* name) { detail::require_extent(x.extent(0), mean.extent(0), name, "average"); };
+  require_length(from, "start");
+  require_length(to, "reference");
   detail::require_apart(mean, from, "average", "start", "");
   detail::require_apart(to, mean, "reference", "average", "");
   detail::require_apart(to, from, "reference", "start", "");
