@@ -8,6 +8,7 @@
 #include <attune/catalog/divergence.hpp>
 #include <attune/catalog/entry.hpp>
 #include <attune/catalog/group.hpp>
+#include <attune/catalog/kl.hpp>
 #include <attune/catalog/link.hpp>
 #include <attune/catalog/operation.hpp>
 #include <attune/catalog/pair.hpp>
@@ -103,6 +104,9 @@
 #include <attune/policy/dpg/partitions.hpp>
 #include <attune/policy/dpg/samples.hpp>
 #include <attune/policy/dpg/target.hpp>
+#include <attune/policy/kl/combinations.hpp>
+#include <attune/policy/kl/estimators.hpp>
+#include <attune/policy/kl/of_divergence.hpp>
 #include <attune/policy/sequences.hpp>
 #include <attune/preference/a_star_po.hpp>
 #include <attune/preference/alpha_dpo.hpp>

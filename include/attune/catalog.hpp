@@ -7,6 +7,7 @@
 #include <attune/catalog/core.hpp>
 #include <attune/catalog/divergence.hpp>
 #include <attune/catalog/group.hpp>
+#include <attune/catalog/kl.hpp>
 #include <attune/catalog/link.hpp>
 #include <attune/catalog/operation.hpp>
 #include <attune/catalog/pair.hpp>
@@ -27,6 +28,7 @@ void for_each_other(Visitor&& visit) {
   for_each_single_objective(visit);
   for_each_group_objective(visit);
   for_each_reward(visit);
+  for_each_kl_estimator(visit);
   for_each_constraint(visit);
 }
 

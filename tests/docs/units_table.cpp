@@ -37,11 +37,12 @@ const char* chapter(const Entry& entry) {
   if (attune::group_objective<unit>) return "Objectives on groups of completions";
   if (std::string(entry.family) == "divergence") return "Divergences";
   if (std::string(entry.family) == "link") return "Links";
+  if (std::string(entry.family) == "kl") return "KL estimators";
   if (std::string(entry.family) == "score") return "Scores";
   return std::string(entry.family) == "constraint" ? "Constraint terms" : "Scalar functions";
 }
 constexpr const char* chapters[] = {"Objectives on pairs", "Objectives on single completions", "Objectives on groups of completions",
-                                    "Reward models and shaping of rewards", "Divergences", "Links", "Scores", "Constraint terms", "Scalar functions"};
+                                    "Reward models and shaping of rewards", "Divergences", "KL estimators", "Links", "Scores", "Constraint terms", "Scalar functions"};
 
 template <class Entry>
 void print_row(const Entry& entry) {

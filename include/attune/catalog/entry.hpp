@@ -31,7 +31,7 @@ struct catalog_entry {
   using unit = Unit;
 
   const char* name;
-  const char* family;         ///< the folder: core, divergence, score, link, preference, constraint
+  const char* family;         ///< the folder: core, divergence, score, link, preference, kl, reward, constraint
   const char* formula;        ///< value
   const char* where = "";     ///< definitions used in the formula
   const char* slope = "";     ///< formula of the slope, where it is not the derivative in the argument
