@@ -57,22 +57,55 @@ struct batch {
   }
 };
 
+template <class Kind> struct batches {
+  using type = attune::pairs<float>;
+  using gradients = attune::pair_gradients<float>;
+};
+template <> struct batches<attune::single_kind> {
+  using type = attune::singles<float>;
+  using gradients = attune::single_gradients<float>;
+};
+template <> struct batches<attune::value_kind> {
+  using type = attune::values<float>;
+  using gradients = attune::value_gradients<float>;
+};
+
 template <class Objective, class Batch, class Gradients>
 void time_evaluate(benchmark::State& state, const Objective& objective, const Batch& b, const Gradients& g) {
   if (!std::isfinite(attune::evaluate(objective, b, g).loss())) state.SkipWithError("the loss is not finite");
   for (auto _ : state) {
-    const attune::report r = attune::evaluate(objective, b, g);
+    const auto r = attune::evaluate(objective, b, g);
     benchmark::DoNotOptimize(r);
     benchmark::ClobberMemory();
   }
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
 
+/// Tokens of sequences of 1,024.
+template <class Objective>
+void time_tokens(benchmark::State& state, bool gradients) {
+  const Objective objective{};
+  const std::int64_t columns = 1024, rows = state.range(0) / columns;
+  std::vector<float> logp, old_logp, d_logp(std::size_t(state.range(0))), advantage(std::size_t(rows), 0.5f);
+  std::vector<std::uint8_t> selected(d_logp.size(), 0);
+  attune::detail::sampler random(1);
+  for (std::size_t i = 0; i < d_logp.size(); ++i) {
+    const auto x = attune::detail::random_sample<attune::token_kind>(random);
+    logp.push_back(float(x.logp));
+    old_logp.push_back(float(x.old_logp));
+  }
+  const auto shaped = [&](auto& x) { return attune::as_view(std::as_const(x).data(), rows, columns); };
+  attune::tokens<float> b{.logp = shaped(logp), .old_logp = shaped(old_logp), .advantage = advantage};
+  if (attune::reads<attune::token_kind>(objective, attune::member_named<attune::token_kind>("selected"))) b.selected = shaped(selected);
+  const attune::token_gradients<float> g{.logp = attune::as_view(d_logp.data(), rows, columns)};
+  time_evaluate(state, objective, b, gradients ? g : attune::token_gradients<float>{});
+}
+
 template <class Objective>
 void time_objective(benchmark::State& state, bool gradients) {
   using kind = attune::kind_of<Objective>;
-  using batch_type = std::conditional_t<std::same_as<kind, attune::single_kind>, attune::singles<float>, attune::pairs<float>>;
-  using gradients_type = std::conditional_t<std::same_as<kind, attune::single_kind>, attune::single_gradients<float>, attune::pair_gradients<float>>;
+  using batch_type = typename batches<kind>::type;
+  using gradients_type = typename batches<kind>::gradients;
   const Objective objective{};
   batch<kind> b(state.range(0));
   time_evaluate(state, objective, b.template given<batch_type>(objective), gradients ? b.template gradients<gradients_type>(objective) : gradients_type{});
@@ -131,6 +164,7 @@ void register_units() {
     if constexpr (attune::is_objective<unit>) {
       const auto run = [](benchmark::State& state, bool gradients) {
         if constexpr (attune::group_objective<unit>) time_group<unit>(state, gradients);
+        else if constexpr (attune::token_objective<unit>) time_tokens<unit>(state, gradients);
         else time_objective<unit>(state, gradients);
       };
       benchmark::RegisterBenchmark((name + "/value").c_str(), run, false)->Arg(1024)->Arg(1 << 20);

@@ -13,7 +13,7 @@ namespace {
 template <class Visit> void for_each_objective(Visit visit) {
   attune::for_each_unit([&](const auto& entry) {
     using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
-    if constexpr (attune::is_objective<unit> && !attune::detailed_pair_objective<unit>) {
+    if constexpr (attune::pair_objective<unit> || attune::single_objective<unit> || attune::group_objective<unit>) {
       if (trains_on_pairs<unit>()) visit(entry, unit{});
     }
   });

@@ -34,6 +34,8 @@ template <class T>
 attune::pair_gradients<T> gradients_for(const attune::pairs<T>&) { return {}; }
 template <class T>
 attune::single_gradients<T> gradients_for(const attune::singles<T>&) { return {}; }
+template <class T>
+attune::value_gradients<T> gradients_for(const attune::values<T>&) { return {}; }
 
 /// An objective: columns are the members of its kind of sample (chosen, rejected, ref_chosen, ...). One evaluation a row.
 template <class Kind, class Batch, class T>
@@ -111,11 +113,54 @@ table evaluate_table(const Objective& objective, const char*, const table& in) {
   return out;
 }
 
+/// A policy-gradient objective: one token a row, whose log-ratio is that of logp to old_logp. Gives loss, d_logp (through both) and, where it is
+/// read, d_entropy.
+template <class T>
+table evaluate_tokens(const attune::any_objective<attune::token_kind, T>& objective, const table& in) {
+  std::vector<std::string> known;
+  for (const auto& m : attune::members<attune::token_kind>()) {
+    if (std::string_view(m.name) != "log_ratio") known.push_back(m.name);
+  }
+  require_known_columns(in, known);
+  const auto logp = column<T>(in, "logp"), old_logp = column<T>(in, "old_logp"), ref_logp = column<T>(in, "ref_logp"), advantage = column<T>(in, "advantage"),
+             correction = column<T>(in, "correction"), entropy = column<T>(in, "entropy");
+  const auto selected = column<std::uint8_t>(in, "selected");
+  if (!in.rows.empty() && logp.empty()) throw attune::error("the column logp is needed");
+  const bool reads_entropy = attune::detail::reads_token(objective, "entropy");
+  table out{{"loss", "d_logp"}, {}};
+  if (reads_entropy) out.names.push_back("d_entropy");
+  for (std::size_t i = 0; i < in.rows.size(); ++i) {
+    const auto one = [&](const auto& x) {
+      using X = typename std::remove_cvref_t<decltype(x)>::value_type;
+      return x.empty() ? attune::view<const X, 2>() : attune::as_view(x.data() + i, 1, 1);
+    };
+    T d_logp{}, d_entropy{};
+    attune::token_gradients<T> gradients{.logp = attune::as_view(&d_logp, 1, 1)};
+    if (reads_entropy) gradients.entropy = attune::as_view(&d_entropy, 1, 1);
+    const attune::policy_report r = attune::evaluate(objective,
+                                                     attune::tokens<T>{.logp = one(logp), .old_logp = one(old_logp), .ref_logp = one(ref_logp), .token_advantage = one(advantage),
+                                                                       .correction = one(correction), .entropy = one(entropy), .selected = one(selected)},
+                                                     gradients, {.reduction = attune::token_reduction::token_mean});
+    out.rows.push_back({r.loss_sum, double(d_logp)});
+    if (reads_entropy) out.rows.back().push_back(double(d_entropy));
+  }
+  return out;
+}
 template <class T, class Objective>
-  requires(!is_scalar<Objective> && !std::same_as<kind_of<Objective>, attune::group_kind>)
+  requires std::same_as<kind_of<Objective>, attune::token_kind>
+table evaluate_table(const Objective& objective, const char*, const table& in) {
+  return evaluate_tokens<T>(objective, in);
+}
+
+template <class Kind, class T> struct batch_type { using type = attune::pairs<T>; };
+template <class T> struct batch_type<attune::single_kind, T> { using type = attune::singles<T>; };
+template <class T> struct batch_type<attune::value_kind, T> { using type = attune::values<T>; };
+
+template <class T, class Objective>
+  requires(!is_scalar<Objective> && !std::same_as<kind_of<Objective>, attune::group_kind> && !std::same_as<kind_of<Objective>, attune::token_kind>)
 table evaluate_table(const Objective& objective, const char*, const table& in) {
   using kind = kind_of<Objective>;
-  using batch = std::conditional_t<std::same_as<kind, attune::single_kind>, attune::singles<T>, attune::pairs<T>>;
+  using batch = typename batch_type<kind, T>::type;
   return evaluate_samples<kind, batch, T>(attune::any_objective<kind, T>(objective), in);
 }
 

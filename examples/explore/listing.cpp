@@ -37,6 +37,8 @@ const char* kind() {
   if (attune::detailed_pair_objective<Unit>) return "detailed_pair";
   if (attune::single_objective<Unit>) return "single";
   if (attune::group_objective<Unit>) return "group";
+  if (attune::token_objective<Unit>) return "token";
+  if (attune::value_objective<Unit>) return "value";
   return attune::divergence::generator<Unit> ? "divergence" : "scalar";
 }
 

@@ -14,6 +14,7 @@
 #include <attune/catalog/reward.hpp>
 #include <attune/catalog/score.hpp>
 #include <attune/catalog/single.hpp>
+#include <attune/catalog/token.hpp>
 
 namespace attune {
 namespace catalog {
@@ -27,6 +28,8 @@ void for_each_other(Visitor&& visit) {
   for_each_link(visit);
   for_each_single_objective(visit);
   for_each_group_objective(visit);
+  for_each_token_objective(visit);
+  for_each_value_objective(visit);
   for_each_reward(visit);
   for_each_kl_estimator(visit);
   for_each_constraint(visit);

@@ -22,7 +22,7 @@ struct broken {
     if constexpr (attune::is_dual<decltype(loss)>) {
       int last = int(std::extent_v<decltype(loss.grad)>) - 1;  // the last derivative that is not 0
       while (last > 0 && loss.grad[last] == 0) --last;
-      if (Kind == mistake::sign) loss.grad[0] = -loss.grad[0];
+      if (Kind == mistake::sign) loss.grad[last] = -loss.grad[last];
       if (Kind == mistake::factor) loss.grad[last] = loss.grad[last] * 1.00001;
       if (Kind == mistake::term) loss.grad[last] = 0.0 * loss.grad[last];
     }

@@ -35,6 +35,7 @@ const char* chapter(const Entry& entry) {
   if (attune::pair_objective<unit> || attune::detailed_pair_objective<unit>) return "Objectives on pairs";
   if (attune::single_objective<unit>) return "Objectives on single completions";
   if (attune::group_objective<unit>) return "Objectives on groups of completions";
+  if (attune::token_objective<unit> || attune::value_objective<unit>) return "Policy gradient: objectives on tokens, and on a critic's values";
   if (std::string(entry.family) == "divergence") return "Divergences";
   if (std::string(entry.family) == "link") return "Links";
   if (std::string(entry.family) == "kl") return "KL estimators";
@@ -42,6 +43,7 @@ const char* chapter(const Entry& entry) {
   return std::string(entry.family) == "constraint" ? "Constraint terms" : "Scalar functions";
 }
 constexpr const char* chapters[] = {"Objectives on pairs", "Objectives on single completions", "Objectives on groups of completions",
+                                    "Policy gradient: objectives on tokens, and on a critic's values",
                                     "Reward models and shaping of rewards", "Divergences", "KL estimators", "Links", "Scores", "Constraint terms", "Scalar functions"};
 
 template <class Entry>

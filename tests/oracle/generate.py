@@ -120,6 +120,8 @@ def parameter_choices(unit, rng):
                 lower, upper = (float(p["domain"][k]) for k in ("lower", "upper"))
                 if lower == 0 and upper == float("inf"):
                     chosen[p["name"]] = (0.03125, 3.0)[kind]
+                elif lower == 1:
+                    chosen[p["name"]] = (1.5, 3.0)[kind]
                 elif lower == 0:
                     chosen[p["name"]] = (1e-3 if not p["domain"]["includes_lower"] else 0.0, 0.3)[kind] * upper * 2
                 else:
@@ -201,6 +203,23 @@ def group_samples(unit, rng):
         yield sample
 
 
+def token_samples(unit, rng):
+    """Log-ratios of a token from tiny to large, advantages of both signs, probabilities from tiny to nearly 1."""
+    ratios = [s * x for x in (0.0, 1e-6, 0.01, 0.15, 0.25, 0.7, 3.0, 20.0, 60.0) for s in (1, -1)] + [rng.uniform(-1, 1) for _ in range(24)]
+    for k, log_ratio in enumerate(ratios):
+        old = -10 ** rng.uniform(-3, 1.5)
+        sample = {"logp": min(old + rng.uniform(-1, 1) * 10 ** rng.uniform(-2, 0.5), -1e-3), "log_ratio": log_ratio, "old_logp": old, "ref_logp": old + rng.uniform(-1, 1),
+                  "advantage": (1, -1)[k % 2] * 10 ** rng.uniform(-2, 1), "correction": rng.uniform(0, 2), "entropy": rng.uniform(0, 5), "selected": float(k // 2 % 2)}
+        yield {name: f32(sample[name]) for name in unit["reads"]}
+
+
+def value_samples(unit, rng):
+    for _ in range(48):
+        old, target = rng.uniform(-2, 2), rng.uniform(-3, 3)
+        sample = {"value": old + rng.uniform(-1, 1) * 10 ** rng.uniform(-2, 0.5), "old_value": old, "target": target}
+        yield {name: f32(sample[name]) for name in unit["reads"]}
+
+
 def decimal(x):
     return mpmath.nstr(x, 20, min_fixed=-3, max_fixed=3)
 
@@ -208,7 +227,8 @@ def decimal(x):
 def lines(unit):
     rng = random.Random(unit["name"])  # a unit's samples do not depend on the others
     value = evaluator(unit, unit["formula"])
-    draw = {"pair": pair_samples, "detailed_pair": pair_samples, "single": single_samples, "group": group_samples}.get(unit["kind"], scalar_samples)
+    draw = {"pair": pair_samples, "detailed_pair": pair_samples, "single": single_samples, "group": group_samples,
+            "token": token_samples, "value": value_samples}.get(unit["kind"], scalar_samples)
     samples = draw(unit, rng)
     outputs = unit.get("differentiable") or [unit["argument"]]
     slope = evaluator(unit, unit["slope"]) if unit["slope"] else None
@@ -221,7 +241,7 @@ def lines(unit):
                      " ".join(f"{name.partition(' ')[0]}={x!r}" for name, x in sample.items())]
             cells.append("value " + " ".join(map(decimal, with_scale(value, inputs))))
             for name in [x for x in sample if x.partition(" ")[0] in outputs]:
-                if unit["kind"] in ("pair", "detailed_pair") and is_kink(value, inputs, name):
+                if unit["kind"] in ("pair", "detailed_pair", "token", "value") and is_kink(value, inputs, name):
                     continue
                 derivative = slope or (lambda i, n=name: partial(lambda moved: value(moved, i), i, n))
                 cells.append(f"d_{name.partition(' ')[0]} " + " ".join(map(decimal, with_scale(derivative, inputs))))

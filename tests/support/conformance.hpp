@@ -72,12 +72,12 @@ void conform_objective(conformance& c, const Objective& objective, const oracle_
   const reference& value = *row.result("value");
   c.add(c.value, c.worst_value, error_in_ulp<T>(number(objective(x)), value), row);
   c.add(c.value, c.worst_value, error_in_ulp<T>(number(loss.value), value), row);
-  int k = 0, compared = 0;
+  int k = 0;
   for (const auto& m : attune::members<Kind>()) {
     if (m.is != attune::role::policy) continue;
     const double derivative = number(loss.grad[k++]);
     const reference* exact = row.result(std::string("d_") + m.name);
-    if (exact) c.add(c.derivative, c.worst_derivative, error_in_ulp<T>(spoil<T>(mistake, derivative, ++compared == row.derivatives()), *exact), row);
+    if (exact) c.add(c.derivative, c.worst_derivative, error_in_ulp<T>(spoil<T>(mistake, derivative, exact == row.last_derivative()), *exact), row);
   }
 }
 

@@ -38,7 +38,13 @@ struct oracle_row {
     }
     return all;
   }
-  int derivatives() const { return static_cast<int>(results.size()) - 1; }
+  /// The last derivative that is not 0; the last one, if all are.
+  const reference* last_derivative() const {
+    for (std::size_t i = results.size(); i-- > 1;) {
+      if (results[i].second.exact != 0) return &results[i].second;
+    }
+    return &results.back().second;
+  }
   const reference* result(const std::string& name) const {
     for (const auto& [key, r] : results) {
       if (key == name) return &r;

@@ -9,6 +9,8 @@
 #pragma once
 
 #include <attune/core/parameter.hpp>
+#include <attune/policy/token.hpp>
+#include <attune/policy/value_loss.hpp>
 #include <attune/preference/group.hpp>
 #include <attune/preference/pair.hpp>
 #include <attune/preference/single.hpp>
@@ -44,10 +46,15 @@ struct catalog_entry {
 
 /// The kind of sample that an objective takes; void for scalar units.
 template <class Unit>
-using kind_of = std::conditional_t<pair_objective<Unit>, pair_kind,
-                                   std::conditional_t<detailed_pair_objective<Unit>, detailed_pair_kind,
-                                                      std::conditional_t<single_objective<Unit>, single_kind,
-                                                                         std::conditional_t<group_objective<Unit>, group_kind, void>>>>;
+struct kind_of_unit { using type = void; };
+template <pair_objective Unit> struct kind_of_unit<Unit> { using type = pair_kind; };
+template <detailed_pair_objective Unit> struct kind_of_unit<Unit> { using type = detailed_pair_kind; };
+template <single_objective Unit> struct kind_of_unit<Unit> { using type = single_kind; };
+template <group_objective Unit> struct kind_of_unit<Unit> { using type = group_kind; };
+template <token_objective Unit> struct kind_of_unit<Unit> { using type = token_kind; };
+template <value_objective Unit> struct kind_of_unit<Unit> { using type = value_kind; };
+template <class Unit>
+using kind_of = typename kind_of_unit<Unit>::type;
 template <class Unit>
 inline constexpr bool is_objective = !std::is_void_v<kind_of<Unit>>;
 

@@ -5,6 +5,8 @@
 #include <attune/check/derivative.hpp>
 #include <attune/core/parameter.hpp>  // validate
 #include <attune/divergence/generator.hpp>
+#include <attune/policy/token.hpp>
+#include <attune/policy/value_loss.hpp>
 #include <attune/preference/group.hpp>
 #include <attune/preference/pair.hpp>
 #include <attune/preference/single.hpp>
@@ -75,6 +77,22 @@ inline void draw(sampler& random, single<double>& x) {
   draw(random, x.y, draw_spread(random));
   x.label = random.uniform(-1, 1) > 0 ? 1 : -1;
   x.y.reward = random.uniform(0.01, 0.99);
+}
+inline void draw(sampler& random, token<double>& x) {
+  x.old_logp = -std::exp(random.uniform(-4, 2));
+  x.logp = x.old_logp + 0.1 * draw_spread(random) * random.uniform(-1, 1);
+  if (x.logp > -1e-3) x.logp = -1e-3;  // a log-probability
+  x.log_ratio = x.logp - x.old_logp;
+  x.ref_logp = x.logp + random.uniform(-1, 1);
+  x.advantage = random.uniform(-2, 2);
+  x.correction = random.uniform(0, 2);
+  x.entropy = random.uniform(0, 4);
+  x.selected = random.uniform(-1, 1) > 0 ? 1 : 0;
+}
+inline void draw(sampler& random, value_estimate<double>& x) {
+  x.value = random.uniform(-2, 2);
+  x.old_value = x.value + random.uniform(-1, 1);
+  x.target = x.value + random.uniform(-2, 2);
 }
 template <class Kind>
 typename Kind::template sample<double> random_sample(sampler& random) {
@@ -173,6 +191,16 @@ gradient_check check_gradient(const O& objective, const check_options& options =
 template <single_objective O>
 gradient_check check_gradient(const O& objective, const check_options& options = {}) {
   return check_gradient_on<single_kind>(objective, options);
+}
+
+/// Of a policy-gradient objective: the derivatives with respect to log pi, to the log-ratio (as a variable of its own) and to the entropy.
+template <token_objective O>
+gradient_check check_gradient(const O& objective, const check_options& options = {}) {
+  return check_gradient_on<token_kind>(objective, options);
+}
+template <value_objective O>
+gradient_check check_gradient(const O& objective, const check_options& options = {}) {
+  return check_gradient_on<value_kind>(objective, options);
 }
 
 /// Of a group objective: groups of 1 to 6 completions; the derivatives with respect to each one's log-probability.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <attune/exec/check_samples.hpp>
+#include <attune/exec/evaluate_tokens.hpp>
 #include <attune/exec/group_loop.hpp>
 #include <attune/exec/sample_loop.hpp>
 #include <attune/preference/pairs.hpp>
@@ -89,6 +90,18 @@ report evaluate(Policy policy, const O& objective, const singles<T>& batch, cons
 template <class O, storage T, class Pack = native_pack<arithmetic<T>>>
 report evaluate(const O& objective, const singles<T>& batch, const std::type_identity_t<single_gradients<T>>& gradients = {},
                 const options& o = {}) {
+  return evaluate<serial, O, T, Pack>(serial{}, objective, batch, gradients, o);
+}
+
+/// Evaluates an objective on values: the critic's loss. The report has loss, weight and counts.
+template <execution_policy Policy, class O, storage T, class Pack = native_pack<arithmetic<T>>>
+report evaluate(Policy policy, const O& objective, const values<T>& batch, const std::type_identity_t<value_gradients<T>>& gradients = {},
+                const options& o = {}) {
+  static_assert(value_objective<O>, "attune: an objective on values is called as objective(const attune::value_estimate<S>&) for any scalar S");
+  return detail::evaluate_samples<value_kind, Pack, T>(policy, objective, batch, gradients, o);
+}
+template <class O, storage T, class Pack = native_pack<arithmetic<T>>>
+report evaluate(const O& objective, const values<T>& batch, const std::type_identity_t<value_gradients<T>>& gradients = {}, const options& o = {}) {
   return evaluate<serial, O, T, Pack>(serial{}, objective, batch, gradients, o);
 }
 

@@ -14,6 +14,7 @@
 #include <attune/exec/lanes.hpp>
 #include <attune/exec/policy.hpp>  // chunk_range
 #include <attune/exec/report.hpp>
+#include <attune/policy/value_loss.hpp>
 #include <attune/preference/pair.hpp>
 #include <attune/preference/single.hpp>
 
@@ -33,17 +34,42 @@ struct sample_run {
 
 /// Sums over samples, in double, one for each lane of a pack. Over 64 samples a kernel adds in their own arithmetic, then here: a third of the
 /// time, and no more error than the rounding of a single number.
-template <class R>
-struct report_sums {
-  enum metric { loss, accuracy, reward_chosen, reward_rejected, logp_chosen, logp_rejected, weight_chosen, weight_rejected, non_finite, metrics };
-  static constexpr int max_lanes = 64 / int(sizeof(R));
+template <class R, int Metrics>
+struct lane_sums {
+  static constexpr int metrics = Metrics, max_lanes = 64 / int(sizeof(R));
   double lane[metrics][max_lanes] = {};
 
-  double total(metric m) const {
+  double total(int m) const {
     double sum = 0;
     for (double x : lane[m]) sum += x;
     return sum;
   }
+};
+
+/// What 64 samples contribute to the sums.
+template <class P, class Sums>
+struct sum_packs {
+  P of[Sums::metrics];
+
+  ATTUNE_PACK_FN sum_packs() {
+    ATTUNE_UNROLL
+    for (int m = 0; m < Sums::metrics; ++m) of[m] = P(0.0f);
+  }
+  ATTUNE_PACK_FN void add(int m, const P& x) { of[m] = of[m] + x; }
+  ATTUNE_PACK_FN void add_to(Sums& total) const {
+    ATTUNE_UNROLL
+    for (int m = 0; m < Sums::metrics; ++m) {
+      const lane_buffer<P> x(of[m]);
+      for (int k = 0; k < lanes<P>; ++k) total.lane[m][k] += static_cast<double>(x.lane[k]);
+    }
+  }
+};
+
+template <class R>
+struct report_sums : lane_sums<R, 9> {
+  enum metric { loss, accuracy, reward_chosen, reward_rejected, logp_chosen, logp_rejected, weight_chosen, weight_rejected, non_finite };
+  using lane_sums<R, 9>::total;
+
   report finish(double weight, std::int64_t count, bool paired) const {
     report r;
     r.loss_sum = total(loss);
@@ -65,15 +91,9 @@ struct report_sums {
 
 /// What 64 samples contribute to the metrics.
 template <class P>
-struct metric_packs {
+struct metric_packs : sum_packs<P, report_sums<lane_of<P>>> {
   using sums = report_sums<lane_of<P>>;
-  P of[sums::metrics];
-
-  ATTUNE_PACK_FN metric_packs() {
-    ATTUNE_UNROLL
-    for (int m = 0; m < sums::metrics; ++m) of[m] = P(0.0f);
-  }
-  ATTUNE_PACK_FN void add(typename sums::metric m, const P& x) { of[m] = of[m] + x; }
+  using sum_packs<P, sums>::add;
 
   /// Pairs: both completions weigh as much as the pair. A tie is not accurate.
   template <class Objective>
@@ -98,13 +118,9 @@ struct metric_packs {
     add(sums::logp_chosen, desirable * x.y.logp);
     add(sums::logp_rejected, undesirable * x.y.logp);
   }
-  ATTUNE_PACK_FN void add_to(sums& total) const {
-    ATTUNE_UNROLL
-    for (int m = 0; m < sums::metrics; ++m) {
-      const lane_buffer<P> x(of[m]);
-      for (int k = 0; k < lanes<P>; ++k) total.lane[m][k] += static_cast<double>(x.lane[k]);
-    }
-  }
+  /// Values of a critic: nothing is chosen or rejected.
+  template <class Objective>
+  ATTUNE_PACK_FN void judge(const Objective&, const P&, const value_estimate<P>&) {}
 };
 
 /// The objective on a run: on duals of packs where gradients are wanted, else on packs.

@@ -6,6 +6,7 @@
 #include <attune/core/view.hpp>
 
 #include <cmath>
+#include <cstring>
 
 namespace attune {
 
@@ -48,21 +49,40 @@ class sequences {
   }
   bool active(std::int64_t row, std::int64_t t) const { return mask_.absent() || mask_(row, t) != 0; }
 
+  /// visit(row, begin, end, active) for the stretches of sequence s, in order: of active tokens, and of tokens that are left out.
+  template <class Visit>
+  void for_each_stretch(std::int64_t s, Visit&& visit) const {
+    const tokens own = (*this)[s];
+    for (std::int64_t begin = own.begin, end; begin < own.end; begin = end) {
+      const bool on = active(own.row, begin);
+      end = stretch_end(own.row, begin, own.end, on);
+      visit(own.row, begin, end, on);
+    }
+  }
   /// visit(row, t) for the active tokens of sequence s, in order.
   template <class Visit>
   void for_each_active(std::int64_t s, Visit&& visit) const {
-    const tokens own = (*this)[s];
-    for (std::int64_t t = own.begin; t < own.end; ++t) {
-      if (active(own.row, t)) visit(own.row, t);
-    }
+    for_each_stretch(s, [&](std::int64_t row, std::int64_t begin, std::int64_t end, bool on) {
+      for (std::int64_t t = begin; on && t < end; ++t) visit(row, t);
+    });
   }
   std::int64_t active_tokens(std::int64_t s) const {
     std::int64_t n = 0;
-    for_each_active(s, [&](std::int64_t, std::int64_t) { ++n; });
+    for_each_stretch(s, [&](std::int64_t, std::int64_t begin, std::int64_t end, bool on) { n += on ? end - begin : 0; });
     return n;
   }
 
  private:
+  std::int64_t stretch_end(std::int64_t row, std::int64_t t, std::int64_t end, bool on) const {
+    if (mask_.absent()) return end;
+    if (on && mask_.stride(1) == 1) {
+      const std::uint8_t* from = &mask_(row, t);
+      const void* zero = std::memchr(from, 0, static_cast<std::size_t>(end - t));
+      return zero ? t + (static_cast<const std::uint8_t*>(zero) - from) : end;
+    }
+    while (t < end && (mask_(row, t) != 0) == on) ++t;
+    return t;
+  }
   void require_offsets() const {
     const auto number = [](double x) { return detail::text(x); };
     if (rows_ != 1) throw error("attune: offsets are given with tensors of " + number(double(rows_)) + " rows; expected packed tensors [1, N]");

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// The inner loop of evaluate on tokens.
+#pragma once
+
+#include <attune/core/math.hpp>  // exp_remainder
+#include <attune/exec/sample_loop.hpp>  // lane_sums, run_length, run_quantum
+#include <attune/policy/token.hpp>
+
+namespace attune::detail {
+
+/// Active tokens as the kernel reads and writes them; `size` is a multiple of 64, the last ones may be padding of weight 0.
+///
+/// The gradient is the derivative along one direction: along[k] = d (k-th policy member) / d (variable). A token's own log-probability moves logp
+/// and its own log-ratio, {1, 1, 0}; a log-ratio that a sequence shares is another variable, {0, 1, 0}; and so is the entropy, {0, 0, 1}.
+template <class R>
+struct token_run {
+  std::array<const R*, member_count<token_kind>> members;
+  const R* scale;                                            ///< multiplies loss and derivative
+  const R* weight;                                           ///< of the token in the metrics
+  const R* offset;                                           ///< added to the gradient; null: nothing
+  R* gradient;
+  std::array<R, std::size_t(policy_members<token_kind>)> along;
+  R gradient_scale;
+  int size;
+  bool counted;                                              ///< whether loss and metrics are wanted
+  bool has_reference;
+};
+
+template <class R>
+struct token_sums : lane_sums<R, 7> {
+  enum metric { loss, bounded_high, bounded_low, kl, old_kl, entropy, non_finite };
+};
+
+template <bool WithGradients>
+struct run_tokens {
+  template <class P, class O, class R>
+  ATTUNE_PACK_FN static void run(const O* given_objective, const token_run<R>* given_tokens, token_sums<R>* total) {
+    const O objective = *given_objective;  // copies: stores of gradients cannot change them, so they stay in registers
+    const token_run<R> tokens = *given_tokens;
+    for (int first = 0; first < tokens.size; first += run_quantum) {
+      sum_packs<P, token_sums<R>> metrics;
+      for (int i = first; i < first + run_quantum; i += lanes<P>) step(objective, tokens, i, metrics);
+      if (tokens.counted) metrics.add_to(*total);
+    }
+  }
+
+ private:
+  template <class P, class O, class R>
+  ATTUNE_PACK_FN static void step(const O& objective, const token_run<R>& tokens, int i, sum_packs<P, token_sums<R>>& metrics) {
+    const P scale = read_pack<P>(tokens.scale + i), zero(0.0f);
+    token<P> x;
+    for_each_member<token_kind>([&](auto m, auto) __attribute__((always_inline)) {
+      std::get<m>(token_kind::members).of(x) = read_pack<P>(tokens.members[m] + i);
+    });
+    P loss, gradient = zero;
+    if constexpr (WithGradients) {
+      const dual<P, 1> d = objective(moved(x, tokens));
+      loss = d.value;
+      gradient = select(scale == zero, zero, scale * P(tokens.gradient_scale) * d.grad[0]);
+      if (tokens.offset) gradient = gradient + read_pack<P>(tokens.offset + i);
+      write_pack<P>(tokens.gradient + i, gradient);
+    } else {
+      loss = objective(x);
+    }
+    if (tokens.counted) count(objective, x, select(scale == zero, zero, scale * loss), gradient, tokens, i, metrics);
+  }
+
+  /// The token as a function of the variable.
+  template <class P, class R>
+  ATTUNE_PACK_FN static token<dual<P, 1>> moved(const token<P>& x, const token_run<R>& tokens) {
+    token<dual<P, 1>> y;
+    for_each_member<token_kind>([&](auto m, auto k) __attribute__((always_inline)) {
+      constexpr auto member = std::get<m>(token_kind::members);
+      member.of(y) = member.of(x);
+      if constexpr (member.is == role::policy) member.of(y).grad[0] = P(tokens.along[k]);
+    });
+    return y;
+  }
+
+  template <class P, class O, class R>
+  ATTUNE_PACK_FN static void count(const O& objective, const token<P>& x, const P& loss, const P& gradient, const token_run<R>& tokens, int i,
+                                   sum_packs<P, token_sums<R>>& metrics) {
+    using sums = token_sums<R>;
+    const P weight = read_pack<P>(tokens.weight + i), zero(0.0f);
+    metrics.add(sums::loss, loss);
+    metrics.add(sums::non_finite, select((loss + gradient) * zero == zero, zero, P(1.0f)));
+    metrics.add(sums::old_kl, weight * (x.log_ratio * x.log_ratio) * P(0.5f));
+    metrics.add(sums::entropy, weight * x.entropy);
+    if constexpr (requires { objective.bound(x); }) {
+      const P bound = objective.bound(x);
+      metrics.add(sums::bounded_high, select(bound > zero, weight, zero));
+      metrics.add(sums::bounded_low, select(bound < zero, weight, zero));
+    }
+    if (tokens.has_reference) metrics.add(sums::kl, weight * exp_remainder(-x.ref_log_ratio()));
+  }
+};
+
+}  // namespace attune::detail

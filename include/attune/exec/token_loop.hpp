@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+// Makes runs of a batch of tokens, and puts their gradients where they belong.
+//
+// Active tokens of one sequence after another, padding skipped, are copied into arrays: so the kernel knows neither layout nor strides nor types,
+// and padded and packed batches give the same bits. Where a sequence shares its ratio, its tokens are run twice: for d loss / d log-ratio, summed
+// over the sequence, and then for what each token's own log-probability adds.
+#pragma once
+
+#include <attune/exec/check_tokens.hpp>
+#include <attune/exec/instruction_set.hpp>  // run_kernel
+#include <attune/exec/policy.hpp>           // chunk_range
+#include <attune/exec/token_kernel.hpp>
+
+namespace attune::detail {
+
+template <class T, class P, class O>
+class token_loop {
+  using R = arithmetic<T>;
+  enum column { logp, log_ratio, entropy, old_logp, ref_logp, advantage, correction, selected };  // token_kind::members
+  static constexpr std::size_t columns = member_count<token_kind>;
+
+ public:
+  token_loop(const O& objective, const tokens<T>& batch, const token_gradients<T>& gradients, const token_options& o, double gradient_scale)
+      : objective_(objective), batch_(batch), gradients_(gradients), options_(o), recipe_(recipe_of(objective, o)), layout_(sequences_of(batch)),
+        folds_correction_(!batch.correction.absent() && !reads_token(objective, "correction")) {
+    constexpr auto table = members<token_kind>();
+    for (std::size_t m = 0; m < columns; ++m) {
+      typical_[m] = static_cast<R>(m == correction ? 1 : m == entropy || m == selected ? 0 : table[m].typical);
+      fill(m, 0, run_length, typical_[m]);
+      run_.members[m] = column_[m];
+    }
+    run_.scale = scale_;
+    run_.weight = weight_;
+    run_.gradient_scale = static_cast<R>(gradient_scale);
+    run_.has_reference = !batch.ref_logp.absent();
+  }
+
+  /// Sequences range.begin .. range.end - 1: loss_sum and means of tokens; counts and weights are not its business.
+  policy_report run(chunk_range range) {
+    for (std::int64_t s = range.begin; s < range.end; ++s) {
+      clear_inactive(s);
+      const sequence_share share = share_of(batch_, layout_, s);
+      if (share.count > 0) add(s, share);
+    }
+    flush();
+    policy_report r;
+    using sums = token_sums<R>;
+    r.loss_sum = sums_.total(sums::loss);
+    r.bounded_high = sums_.total(sums::bounded_high);
+    r.bounded_low = sums_.total(sums::bounded_low);
+    r.kl = sums_.total(sums::kl);
+    r.old_kl = sums_.total(sums::old_kl);
+    r.entropy = sums_.total(sums::entropy);
+    r.non_finite = static_cast<std::int64_t>(sums_.total(sums::non_finite));
+    return r;
+  }
+
+ private:
+  enum class pass { whole, ratio_only, logp_only };
+  struct stretch {
+    std::int64_t row, begin;
+    int at, size;
+  };
+
+  bool with_gradients() const { return !gradients_.logp.absent(); }
+  bool shares_ratio() const { return !options_.on_policy && recipe_.ratio.level != ratio_level::token; }
+
+  void add(std::int64_t s, const sequence_share& share) {
+    const double n = recipe_.ratio.level == ratio_level::sequence_sum ? 1 : share.tokens;
+    if (shares_ratio()) shared_ratio_ = sum_log_ratios(s) / n;
+    if (!shares_ratio() || recipe_.ratio.level == ratio_level::sequence_token || !with_gradients()) return push(s, share, pass::whole);
+    flush();
+    ratio_gradient_ = 0;
+    push(s, share, pass::ratio_only);
+    flush();
+    ratio_gradient_ /= n;
+    push(s, share, pass::logp_only);
+    flush();
+  }
+
+  /// sum of w l over the sequence, each l within the ratio's range.
+  double sum_log_ratios(std::int64_t s) const {
+    double sum = 0;
+    layout_.for_each_active(s, [&](std::int64_t row, std::int64_t t) {
+      const double w = token_weight(row, t);
+      if (!(w > 0)) return;
+      const R l = static_cast<R>(batch_.logp(row, t)) - static_cast<R>(batch_.old_logp(row, t)), a = advantage_of(s, row, t);
+      const R upper = a > 0 ? static_cast<R>(recipe_.ratio.upper) : infinity<R>, lower = a < 0 ? static_cast<R>(recipe_.ratio.lower) : -infinity<R>;
+      sum += w * static_cast<double>(min(max(l, lower), upper));
+    });
+    return sum;
+  }
+  R advantage_of(std::int64_t s, std::int64_t row, std::int64_t t) const {
+    if (!batch_.token_advantage.absent()) return static_cast<R>(batch_.token_advantage(row, t));
+    return batch_.advantage.absent() ? R(0) : static_cast<R>(batch_.advantage(s));
+  }
+  double token_weight(std::int64_t row, std::int64_t t) const { return batch_.token_weight.absent() ? 1 : static_cast<double>(batch_.token_weight(row, t)); }
+  /// Whether a token's log-ratio moves the sequence's.
+  bool is_free(R l, R a) const {
+    return !(a > 0 && l > static_cast<R>(recipe_.ratio.upper)) && !(a < 0 && l < static_cast<R>(recipe_.ratio.lower));
+  }
+
+  double loss_scale(const sequence_share& share) const {
+    switch (recipe_.reduction) {
+      case token_reduction::sequence_mean_token_mean: return share.weight / share.tokens;
+      case token_reduction::constant_length: return share.weight / options_.constant_length;
+      default: return share.weight;
+    }
+  }
+
+  /// The active tokens of a sequence, copied behind those that wait already.
+  void push(std::int64_t s, const sequence_share& share, pass which) {
+    pass_ = which;
+    layout_.for_each_stretch(s, [&](std::int64_t row, std::int64_t begin, std::int64_t end, bool on) {
+      for (std::int64_t t = begin; on && t < end;) {
+        if (size_ == run_length) flush();
+        const int n = static_cast<int>(end - t < run_length - size_ ? end - t : run_length - size_);
+        copy(s, share, {row, t, size_, n});
+        t += n;
+        size_ += n;
+      }
+    });
+  }
+
+  void copy(std::int64_t s, const sequence_share& share, const stretch& at) {
+    stretches_[stretch_count_++] = at;
+    read(batch_.logp, at, column_[logp]);
+    read(batch_.old_logp, at, column_[old_logp]);
+    read(batch_.ref_logp, at, column_[ref_logp]);
+    read(batch_.entropy, at, column_[entropy]);
+    read(batch_.selected, at, column_[selected]);
+    if (!folds_correction_) read(batch_.correction, at, column_[correction]);
+    read(batch_.token_advantage, at, column_[advantage]);
+    if (!batch_.advantage.absent()) fill(advantage, at.at, at.size, static_cast<R>(batch_.advantage(s)));
+    copy_ratio(at);
+    copy_weights(share, at);
+  }
+  void copy_ratio(const stretch& at) {
+    if (options_.on_policy) {
+      for (int k = at.at; k < at.at + at.size; ++k) column_[old_logp][k] = column_[logp][k];
+      return fill(log_ratio, at.at, at.size, R(0));
+    }
+    if (shares_ratio()) return fill(log_ratio, at.at, at.size, static_cast<R>(shared_ratio_));
+    if (batch_.old_logp.absent()) return;
+    for (int k = at.at; k < at.at + at.size; ++k) column_[log_ratio][k] = column_[logp][k] - column_[old_logp][k];
+  }
+  void copy_weights(const sequence_share& share, const stretch& at) {
+    const R scale = static_cast<R>(loss_scale(share)), weight = static_cast<R>(share.weight);
+    for (int k = at.at; k < at.at + at.size; ++k) scale_[k] = scale, weight_[k] = weight;
+    for (int k = 0; !batch_.token_weight.absent() && k < at.size; ++k) {
+      const R w = static_cast<R>(batch_.token_weight(at.row, at.begin + k));
+      scale_[at.at + k] *= w;
+      weight_[at.at + k] *= w;
+      if (!(w > 0)) neutralise(at.at + k);
+    }
+    for (int k = 0; folds_correction_ && k < at.size; ++k) {
+      if (weight_[at.at + k] > 0) scale_[at.at + k] *= static_cast<R>(batch_.correction(at.row, at.begin + k));
+    }
+    if (pass_ == pass::logp_only) copy_offsets(at);
+  }
+  /// What the sequence's ratio adds to each token: its share of d loss / d log-ratio.
+  void copy_offsets(const stretch& at) {
+    for (int k = 0; k < at.size; ++k) {
+      const R l = column_[logp][at.at + k] - column_[old_logp][at.at + k];
+      const double w = token_weight(at.row, at.begin + k);
+      offset_[at.at + k] = w > 0 && is_free(l, column_[advantage][at.at + k]) ? static_cast<R>(ratio_gradient_ * w) : R(0);
+    }
+  }
+
+  template <class X>
+  static void read(const X& x, const stretch& at, R* to) {
+    if (x.absent()) return;
+    const auto* from = &x(at.row, at.begin);
+    const std::int64_t stride = x.stride(1);
+    if (stride == 1) {
+      for (int k = 0; k < at.size; ++k) to[at.at + k] = static_cast<R>(from[k]);
+    } else {
+      for (int k = 0; k < at.size; ++k) to[at.at + k] = static_cast<R>(from[k * stride]);
+    }
+  }
+  void fill(std::size_t m, int at, int n, R x) {
+    for (int k = at; k < at + n; ++k) column_[m][k] = x;
+  }
+  /// Where the weight is 0, whatever is there (garbage in padding, NaN) is replaced by what every objective can read.
+  void neutralise(int k) {
+    for (std::size_t m = 0; m < columns; ++m) column_[m][k] = typical_[m];
+  }
+
+  /// Runs what waits.
+  void flush() {
+    if (size_ == 0) return;
+    run_.size = (size_ + run_quantum - 1) / run_quantum * run_quantum;
+    for (int k = size_; k < run_.size; ++k) {
+      neutralise(k);
+      scale_[k] = weight_[k] = offset_[k] = R(0);
+    }
+    if (!with_gradients()) {
+      call(std::false_type{}, {R(0), R(0), R(0)}, true, nullptr);
+    } else if (pass_ == pass::ratio_only) {
+      call(std::true_type{}, {R(0), R(1), R(0)}, false, nullptr);
+      for (int k = 0; k < size_; ++k) ratio_gradient_ += static_cast<double>(derivative_[k]);
+    } else {
+      const bool whole = pass_ == pass::whole;
+      call(std::true_type{}, {R(1), R(whole ? 1 : 0), R(0)}, true, whole ? nullptr : offset_);
+      write(gradients_.logp);
+      if (!gradients_.entropy.absent()) {
+        call(std::true_type{}, {R(0), R(0), R(1)}, false, nullptr);
+        write(gradients_.entropy);
+      }
+    }
+    size_ = stretch_count_ = 0;
+  }
+  template <bool WithGradients>
+  void call(std::bool_constant<WithGradients> with, const std::array<R, 3>& along, bool counted, const R* offset) {
+    run_.along = along;
+    run_.counted = counted;
+    run_.offset = offset;
+    run_.gradient = derivative_;
+    if constexpr (requires { objective_.run(run_, sums_, true); }) objective_.run(run_, sums_, with);  // any_objective
+    else run_kernel<P, run_tokens<WithGradients>>(&objective_, static_cast<const token_run<R>*>(&run_), &sums_);
+  }
+  void write(const view<T, 2>& to) const {
+    for (int i = 0; i < stretch_count_; ++i) {
+      const stretch& at = stretches_[i];
+      T* out = &to(at.row, at.begin);
+      for (int k = 0; k < at.size; ++k) out[k * to.stride(1)] = static_cast<T>(derivative_[at.at + k]);
+    }
+  }
+  /// Gradients of tokens that are left out are 0.
+  void clear_inactive(std::int64_t s) const {
+    if (!with_gradients()) return;
+    const bool skipped = share_of(batch_, layout_, s).count == 0;
+    layout_.for_each_stretch(s, [&](std::int64_t row, std::int64_t begin, std::int64_t end, bool on) {
+      if (on && !skipped) return;
+      for (std::int64_t t = begin; t < end; ++t) {
+        gradients_.logp(row, t) = T(0);
+        if (!gradients_.entropy.absent()) gradients_.entropy(row, t) = T(0);
+      }
+    });
+  }
+
+  const O& objective_;
+  const tokens<T>& batch_;
+  const token_gradients<T>& gradients_;
+  const token_options& options_;
+  token_recipe recipe_;
+  sequences layout_;
+  bool folds_correction_;
+
+  token_run<R> run_;
+  token_sums<R> sums_;
+  pass pass_ = pass::whole;
+  double shared_ratio_ = 0, ratio_gradient_ = 0;
+  int size_ = 0, stretch_count_ = 0;
+  stretch stretches_[run_length];
+  R typical_[columns];
+  alignas(64) R column_[columns][run_length];
+  alignas(64) R scale_[run_length], weight_[run_length], offset_[run_length], derivative_[run_length];
+};
+
+/// Gradients of packed tokens that belong to no sequence are 0.
+template <class T>
+void clear_outside(const sequences& layout, const token_gradients<T>& gradients, bool is_packed) {
+  if (!is_packed || gradients.logp.absent()) return;
+  const std::int64_t first = layout.size() > 0 ? layout[0].begin : gradients.logp.extent(1), last = layout.size() > 0 ? layout[layout.size() - 1].end : 0;
+  for (const auto* g : {&gradients.logp, &gradients.entropy}) {
+    for (std::int64_t t = 0; t < g->extent(1); ++t) {
+      if (t < first || t >= last) (*g)(0, t) = T(0);
+    }
+  }
+}
+
+}  // namespace attune::detail

@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: MIT
+// The tokens batch: layouts, ratios, means, masks, weights, errors. What single objectives compute is the oracle's business.
+#include "support/catch.hpp"
+
+#include <attune/catalog.hpp>
+#include <attune/check/gradient.hpp>
+#include <attune/core/storage.hpp>
+#include <attune/exec/any_objective.hpp>
+#include <attune/exec/evaluate.hpp>
+#include <attune/policy/kl/estimators.hpp>
+#include <attune/policy/penalised.hpp>
+
+#include <functional>
+
+using namespace attune;
+using matrix = std::vector<std::vector<double>>;  // a row a sequence
+
+namespace {
+
+/// Sequences of several lengths, an empty one among them, in any layout.
+template <class T>
+struct ragged {
+  std::vector<std::int64_t> lengths{5, 1, 0, 300, 17, 64};
+  std::vector<T> logp, old_logp, ref_logp, entropy, correction, token_advantage, token_weight, advantage;
+  std::vector<std::uint8_t> selected;
+
+  static T number(double x) { return T(static_cast<arithmetic<T>>(x)); }
+  ragged() {
+    attune::detail::sampler random(3);
+    for (const std::int64_t length : lengths) {
+      advantage.push_back(number(random.uniform(-2, 2)));
+      for (std::int64_t t = 0; t < length; ++t) {
+        const auto x = attune::detail::random_sample<token_kind>(random);
+        logp.push_back(number(x.logp));
+        old_logp.push_back(number(x.old_logp));
+        ref_logp.push_back(number(x.ref_logp));
+        entropy.push_back(number(x.entropy));
+        correction.push_back(number(t % 5 == 1 ? 0 : x.correction));
+        token_advantage.push_back(number(x.advantage));
+        token_weight.push_back(number(t % 7 == 3 ? 0 : random.uniform(0.1, 2)));
+        selected.push_back(x.selected > 0);
+      }
+    }
+  }
+  std::size_t size() const { return logp.size(); }
+};
+
+enum class layout { packed_row, right_padded, left_padded, scattered };
+
+/// The tensors of `ragged` in a layout, with garbage (NaN) wherever no token lies.
+template <class T>
+struct laid_out {
+  std::int64_t rows, columns;
+  std::vector<T> logp, old_logp, ref_logp, entropy, correction, token_advantage, token_weight, d_logp, d_entropy;
+  std::vector<std::uint8_t> selected, mask;
+  std::vector<std::int32_t> offsets;
+  std::vector<std::size_t> place;  // of token i of the ragged data
+
+  laid_out(const ragged<T>& data, layout how) {
+    const auto count = std::int64_t(data.lengths.size());
+    rows = how == layout::packed_row ? 1 : count;
+    columns = how == layout::packed_row ? std::int64_t(data.size()) + 3 : how == layout::scattered ? 611 : 301;
+    if (how == layout::packed_row) offsets.push_back(2);
+    for (std::int64_t s = 0; s < count; ++s) {
+      const std::int64_t n = data.lengths[std::size_t(s)];
+      for (std::int64_t t = 0; t < n; ++t) {
+        const std::int64_t column = how == layout::packed_row ? offsets.back() + t : how == layout::left_padded ? columns - n + t : how == layout::scattered ? 2 * t + t % 2 : t;
+        place.push_back(std::size_t((how == layout::packed_row ? 0 : s * columns) + column));
+      }
+      if (how == layout::packed_row) offsets.push_back(std::int32_t(offsets.back() + n));
+    }
+    const auto spread = [&](const auto& from, auto& to, auto garbage) {
+      to.assign(std::size_t(rows * columns), garbage);
+      for (std::size_t i = 0; i < place.size(); ++i) to[place[i]] = from[i];
+    };
+    const T nan = T(std::numeric_limits<float>::quiet_NaN());
+    spread(data.logp, logp, nan);
+    spread(data.old_logp, old_logp, nan);
+    spread(data.ref_logp, ref_logp, nan);
+    spread(data.entropy, entropy, nan);
+    spread(data.correction, correction, nan);
+    spread(data.token_advantage, token_advantage, nan);
+    spread(data.token_weight, token_weight, nan);
+    spread(data.selected, selected, std::uint8_t(9));
+    spread(std::vector<std::uint8_t>(place.size(), 1), mask, std::uint8_t(0));
+    d_logp.assign(logp.size(), nan);
+    d_entropy.assign(logp.size(), nan);
+  }
+  template <class X> auto shaped(X& x) const { return as_view(x.data(), rows, columns); }
+
+  template <class O>
+  tokens<T> batch(const O& objective, const ragged<T>& data) const {
+    tokens<T> b{.logp = shaped(logp), .old_logp = shaped(old_logp), .ref_logp = shaped(ref_logp), .advantage = data.advantage};
+    if (attune::detail::reads_token(objective, "selected")) b.selected = shaped(selected);
+    if (attune::detail::reads_token(objective, "entropy")) b.entropy = shaped(entropy);
+    if (offsets.empty()) b.mask = shaped(mask);
+    else b.offsets = offsets;
+    return b;
+  }
+  template <class O>
+  token_gradients<T> gradients(const O& objective) {
+    token_gradients<T> g{.logp = shaped(d_logp)};
+    if (attune::detail::reads_token(objective, "entropy")) g.entropy = shaped(d_entropy);
+    return g;
+  }
+  std::vector<T> gathered(const std::vector<T>& x) const {
+    std::vector<T> result;
+    for (std::size_t p : place) result.push_back(x[p]);
+    return result;
+  }
+};
+
+/// The definition, in double: loss of ragged data as a function of all log-probabilities.
+template <class O>
+double defined_loss(const O& objective, const ragged<double>& data, const std::vector<double>& logp, token_recipe recipe, double normalizer, double constant_length, bool weighted,
+                    bool corrected) {
+  double loss = 0;
+  std::size_t i = 0;
+  for (std::size_t s = 0; s < data.lengths.size(); ++s) {
+    const std::size_t begin = i, end = i + std::size_t(data.lengths[s]);
+    i = end;
+    double n = 0, sum = 0, shared = 0;
+    const double a = data.advantage[s];
+    for (std::size_t k = begin; k < end; ++k) {
+      const double w = weighted ? data.token_weight[k] : 1;
+      double l = logp[k] - data.old_logp[k];
+      if (a > 0) l = std::min(l, recipe.ratio.upper);
+      if (a < 0) l = std::max(l, recipe.ratio.lower);
+      n += w;
+      shared += w * l;
+    }
+    if (recipe.ratio.level != ratio_level::sequence_sum) shared /= n;
+    for (std::size_t k = begin; k < end; ++k) {
+      const double w = weighted ? data.token_weight[k] : 1;
+      token<double> x{logp[k], recipe.ratio.level == ratio_level::token ? logp[k] - data.old_logp[k] : shared, data.entropy[k], data.old_logp[k], data.ref_logp[k], a, 1, double(data.selected[k])};
+      if (corrected) x.correction = data.correction[k];
+      const bool own = attune::detail::reads_token(objective, "correction");
+      sum += w * double(objective(x)) * (corrected && !own ? data.correction[k] : 1);
+    }
+    if (recipe.reduction == token_reduction::sequence_mean_token_mean && n > 0) sum /= n;
+    if (recipe.reduction == token_reduction::constant_length) sum /= constant_length;
+    loss += sum;
+  }
+  return loss / normalizer;
+}
+
+constexpr ratio_level levels[] = {ratio_level::token, ratio_level::sequence, ratio_level::sequence_token, ratio_level::sequence_sum};
+constexpr token_reduction reductions[] = {token_reduction::token_mean, token_reduction::sequence_mean_token_mean, token_reduction::sequence_mean_token_sum,
+                                          token_reduction::constant_length, token_reduction::token_sum};
+
+token_options options_for(ratio_level level, token_reduction reduction) {
+  return {.ratio = level, .reduction = reduction, .constant_length = reduction == token_reduction::constant_length ? 40.0 : 0.0};
+}
+
+/// Calls visit(name, objective, whether a part of it is held constant) for every objective on tokens, and for composed ones.
+template <real R, class Visit>
+void for_each_objective(Visit&& visit) {
+  const auto give = [&](const char* name, const auto& objective) {
+    visit(std::string(name), any_objective<token_kind, R>(objective), stops_gradient<std::remove_cvref_t<decltype(objective)>>);
+  };
+  catalog::for_each_token_objective([&](const auto& entry) { give(entry.name, typename std::remove_cvref_t<decltype(entry)>::unit{}); });
+  give("composed", penalised{ppo{}, kl_penalty<kl::k3>{.coefficient = 0.25}, 0.125});
+  give("corrected", penalised{grpo{}, corrected_kl_penalty<kl::k3>{.coefficient = 0.25}});
+}
+
+}  // namespace
+
+namespace {
+/// evaluate against the definition, its gradient against finite differences; returns how many derivatives were compared.
+int compare_with_definition(const any_objective<token_kind, double>& objective, const token_options& o, bool extras, bool stops) {
+  const ragged<double> data;
+  laid_out<double> b(data, layout::right_padded);
+  auto batch = b.batch(objective, data);
+  if (extras) batch.token_weight = b.shaped(std::as_const(b.token_weight)), batch.correction = b.shaped(std::as_const(b.correction));
+  const policy_report r = evaluate(objective, batch, b.gradients(objective), o);
+  const token_recipe recipe = attune::detail::recipe_of(objective, o);
+  const double normalizer = recipe.reduction == token_reduction::token_sum ? 1 : r.weight;
+  const auto loss = [&](const std::vector<double>& logp) { return defined_loss(objective, data, logp, recipe, normalizer, o.constant_length, extras, extras); };
+  CHECK(r.loss_sum / normalizer == Approx(loss(data.logp)).epsilon(1e-12).margin(1e-13));
+  if (stops || recipe.ratio.level == ratio_level::sequence_token) return 0;
+  int compared = 0;
+  const std::vector<double> d = b.gathered(b.d_logp);
+  for (const std::size_t k : {std::size_t(0), std::size_t(3), std::size_t(5), std::size_t(6), std::size_t(120), std::size_t(310), data.size() - 1}) {
+    const auto along = [&](double moved) {
+      auto logp = data.logp;
+      logp[k] = moved;
+      return loss(logp);
+    };
+    const auto found = differentiate(along, data.logp[k], 0.25);
+    if (found.error > 1e-7 * (std::abs(found.value) + 1e-3)) continue;  // a kink
+    CHECK(d[k] == Approx(found.value).epsilon(1e-6).margin(4 * found.error + 1e-11));
+    ++compared;
+  }
+  return compared;
+}
+}  // namespace
+
+TEST_CASE("loss and gradient of every objective, at every level, with every mean, are those of the definition") {
+  int compared = 0;
+  for_each_objective<double>([&](const std::string& name, const any_objective<token_kind, double>& objective, bool stops) {
+    const bool has_ratio = attune::detail::reads_token(objective, "log_ratio");
+    for (const ratio_level level : levels) {
+      if (!has_ratio && level != ratio_level::token) continue;
+      for (const token_reduction reduction : reductions) {
+        for (const bool extras : {false, true}) {
+          INFO(name << ", level " << int(level) << ", reduction " << int(reduction) << ", weights and correction " << extras);
+          token_options o = options_for(level, reduction);
+          if (!has_ratio) o.ratio.reset();
+          compared += compare_with_definition(objective, o, extras, stops);
+        }
+      }
+    }
+  });
+  for (const bool extras : {false, true}) {
+    compared += compare_with_definition(gmpo{.low = 0.1, .high = 0.05}, {}, extras, false);  // clipped token by token, before the mean
+  }
+  CHECK(compared > 1700);
+}
+
+TEMPLATE_TEST_CASE("padded, packed and scattered tokens give the same bits (P02, P62)", "", float, double, bfloat16) {
+  using T = TestType;
+  const ragged<T> data;
+  for_each_objective<arithmetic<T>>([&](const std::string& name, const any_objective<token_kind, arithmetic<T>>& objective, bool) {
+    for (const ratio_level level : levels) {
+      token_options o = options_for(level, token_reduction::sequence_mean_token_mean);
+      if (!attune::detail::reads_token(objective, "log_ratio")) o.ratio.reset();
+      INFO(name << ", level " << int(level));
+      laid_out<T> reference(data, layout::packed_row);
+      const policy_report expected = evaluate(objective, reference.batch(objective, data), reference.gradients(objective), o);
+      CHECK(expected.non_finite == 0);
+      CHECK(expected.count == std::int64_t(data.size()));
+      CHECK(expected.sequences == 5);
+      for (const layout how : {layout::right_padded, layout::left_padded, layout::scattered}) {
+        laid_out<T> other(data, how);
+        const policy_report r = evaluate(threads{3, 0}, objective, other.batch(objective, data), other.gradients(objective), o);
+        CHECK(r.loss_sum == expected.loss_sum);
+        CHECK(r.kl == expected.kl);
+        CHECK(r.clip_ratio() == expected.clip_ratio());
+        CHECK((other.gathered(other.d_logp) == reference.gathered(reference.d_logp)));
+        double outside = 0;
+        for (std::size_t i = 0; i < other.d_logp.size(); ++i) outside += other.mask[i] ? 0 : std::abs(double(other.d_logp[i]));
+        CHECK(outside == 0);
+      }
+    }
+  });
+}
+
+TEST_CASE("a run-time choice has the recipe and the bits of the objective itself") {
+  const ragged<float> data;
+  const auto compare = [&](const std::string& name, const auto& objective) {
+    INFO(name);
+    laid_out<float> a(data, layout::packed_row), b(data, layout::packed_row);
+    const any_objective<token_kind, float> any(objective);
+    const token_options o{.constant_length = recipe_of(objective).reduction == token_reduction::constant_length ? 40.0 : 0.0};
+    const policy_report one = evaluate(objective, a.batch(objective, data), a.gradients(objective), o), two = evaluate(any, b.batch(any, data), b.gradients(any), o);
+    CHECK(one.loss_sum == two.loss_sum);
+    CHECK(one.clip_ratio() == two.clip_ratio());
+    CHECK((a.gathered(a.d_logp) == b.gathered(b.d_logp)));
+  };
+  compare("gspo", gspo{});
+  compare("gmpo", gmpo{});
+  compare("dr_grpo", penalised{dr_grpo{}, kl_penalty<kl::k3>{}});
+}
+
+TEST_CASE("any split into micro-batches gives the gradient of the whole (P11)") {
+  const ragged<double> data;
+  for (const token_reduction reduction : reductions) {
+    INFO(int(reduction));
+    laid_out<double> whole(data, layout::right_padded), parts(data, layout::right_padded);
+    const penalised objective{gspo{}, kl_penalty<kl::k3>{}};
+    token_options o = options_for(ratio_level::sequence, reduction);
+    const policy_report all = evaluate(objective, whole.batch(objective, data), whole.gradients(objective), o);
+    o.normalizer = reduction == token_reduction::token_sum ? 1 : all.weight;
+    policy_report sum;
+    for (const std::int64_t begin : {0, 1, 4}) {
+      const std::int64_t end = begin == 0 ? 1 : begin == 1 ? 4 : 6;
+      const auto rows = [&](auto& x) { return as_view(x.data() + begin * parts.columns, end - begin, parts.columns); };
+      const laid_out<double>& c = parts;
+      sum += evaluate(objective,
+                      tokens<double>{.logp = rows(c.logp), .old_logp = rows(c.old_logp), .ref_logp = rows(c.ref_logp), .advantage = as_view(data.advantage.data() + begin, end - begin),
+                                     .mask = rows(c.mask)},
+                      {.logp = rows(parts.d_logp)}, o);
+    }
+    CHECK(sum.loss() == Approx(all.loss()).epsilon(1e-13));
+    CHECK(sum.kl == Approx(all.kl).epsilon(1e-13));
+    CHECK(sum.tokens == all.tokens);
+    CHECK(sum.sequences == all.sequences);
+    for (std::size_t i = 0; i < whole.d_logp.size(); ++i) CHECK(parts.d_logp[i] == Approx(whole.d_logp[i]).epsilon(1e-14).margin(0));
+  }
+}
+
+namespace {
+/// One packed sequence of plain numbers.
+template <class T = float>
+struct row {
+  std::vector<T> logp{}, old_logp{}, ref_logp{};
+  std::vector<T> advantage{T(1)};
+  std::vector<std::uint8_t> mask{};
+  std::vector<T> d{};
+  policy_report report{};
+
+  template <class O>
+  row& run(const O& objective, const token_options& o = {}) {
+    d.assign(logp.size(), T(-7));
+    const auto shaped = [](const auto& x) { using X = typename std::remove_cvref_t<decltype(x)>::value_type; return x.empty() ? view<const X, 2>() : packed(x); };
+    report = evaluate(objective, tokens<T>{.logp = shaped(logp), .old_logp = shaped(old_logp), .ref_logp = shaped(ref_logp), .advantage = advantage, .mask = shaped(mask)},
+                      {.logp = packed(d)}, o);
+    return *this;
+  }
+};
+struct token_loss {  // the loss of a token is its log-probability: means can be read off
+  template <class S> S operator()(const token<S>& x) const { return x.logp; }
+};
+}  // namespace
+
+TEMPLATE_TEST_CASE("a ratio that overflows has gradient 0 where it is clipped or masked (P01)", "", float, double) {
+  using T = TestType;
+  const std::vector<T> logp{T(-1), T(-1), T(0)}, old{T(-1), T(-1), T(-1000)};
+  row<T> masked{.logp = logp, .old_logp = old, .mask = {1, 1, 0}};
+  for (const token_reduction reduction : {token_reduction::token_mean, token_reduction::sequence_mean_token_mean}) {
+    masked.run(ppo{}, {.reduction = reduction});
+    CHECK(masked.report.loss() == -1);
+    CHECK((masked.d == std::vector<T>{T(-0.5), T(-0.5), T(0)}));
+  }
+  row<T> clipped{.logp = logp, .old_logp = old};
+  clipped.run(ppo{}, {.reduction = token_reduction::token_sum});
+  CHECK(clipped.report.loss_sum == Approx(-3.2));
+  CHECK(clipped.d[2] == 0);
+  CHECK(clipped.report.non_finite == 0);
+  CHECK(clipped.report.bounded_high == Approx(1. / 3));
+  // what has no bound there is weighed by one, flat, or 0
+  clipped.run(cispo{}, {.reduction = token_reduction::token_sum});
+  CHECK(double(clipped.d[2]) == Approx(-1.2));
+  for (const auto& d : {clipped.run(sapo{}, {.reduction = token_reduction::token_sum}).d, clipped.run(gmpo{}, {.reduction = token_reduction::token_sum}).d}) CHECK(d[2] == 0);
+  CHECK(clipped.report.non_finite == 0);
+  clipped.advantage = {T(-1)};
+  clipped.run(ppo{.dual = 3});
+  CHECK(clipped.d[2] == 0);
+  CHECK(clipped.report.loss() == Approx(5. / 3));
+  clipped.advantage = {T(0)};
+  clipped.run(ppo{});
+  CHECK(clipped.report.loss_sum == 0);
+  CHECK((clipped.d == std::vector<T>{T(0), T(0), T(0)}));
+  clipped.advantage = {std::numeric_limits<T>::quiet_NaN()};
+  CHECK(clipped.run(ppo{}).report.non_finite == 3);  // an active NaN stays visible
+}
+
+TEST_CASE("the ratio of a sequence is a mean of log-ratios, one term a sequence (P13)") {
+  row<double> r{.logp = {3, -3, .6}, .old_logp = {0, 0, 0}};
+  CHECK(r.run(gspo{.low = 1, .high = 9}).report.loss() == Approx(-1.221402758));
+  CHECK(r.run(rloo{.low = 1, .high = 9}).report.loss() == Approx(-1.822118800));
+  r = {.logp = {0, -100}, .old_logp = {-100, 0}};
+  r.run(gspo{});
+  CHECK(r.report.loss() == -1);
+  CHECK((r.d == std::vector<double>{-.5, -.5}));
+
+  std::vector<double> logp(8, -1), a{1, 1}, d(8);
+  std::vector<std::int32_t> offsets{0, 2, 8};
+  const tokens<double> two{.logp = packed(std::as_const(logp)), .old_logp = packed(std::as_const(logp)), .advantage = a, .offsets = offsets};
+  CHECK(evaluate(gspo{}, two, {.logp = packed(d)}).loss() == -1);
+  CHECK(d[0] == -.25);
+  CHECK(d[7] == Approx(-1. / 12));
+  CHECK(evaluate(luspo{}, two, {.logp = packed(d)}).loss() == -4);  // a length times the loss
+  CHECK(d[0] == -.5);
+  CHECK(d[7] == -.5);
+  CHECK(evaluate(dr_grpo{}, two, {.logp = packed(d)}, {.constant_length = 8}).loss() == Approx(-.5));
+}
+
+TEST_CASE("means by name (P12)") {
+  const std::vector<double> logp{-1, -2, 0, 0, -3, -3, -3, -3}, d(8);
+  std::vector<std::uint8_t> mask{1, 1, 0, 0, 1, 1, 1, 1};
+  const auto loss = [&](token_reduction reduction) {
+    return -evaluate(token_loss{}, tokens<double>{.logp = as_view(logp.data(), 2, 4), .mask = as_view(std::as_const(mask).data(), 2, 4)}, {},
+                     {.reduction = reduction, .constant_length = reduction == token_reduction::constant_length ? 4.0 : 0.0}).loss();
+  };
+  CHECK(loss(token_reduction::token_mean) == 2.5);
+  CHECK(loss(token_reduction::sequence_mean_token_mean) == 2.25);
+  CHECK(loss(token_reduction::sequence_mean_token_sum) == 7.5);
+  CHECK(loss(token_reduction::constant_length) == 1.875);
+  for (std::size_t t = 4; t < 8; ++t) mask[t] = 0;  // a row that is left out leaves the denominators as well
+  CHECK(loss(token_reduction::token_mean) == 1.5);
+  CHECK(loss(token_reduction::sequence_mean_token_mean) == 1.5);
+  CHECK(loss(token_reduction::sequence_mean_token_sum) == 3);
+  CHECK(loss(token_reduction::constant_length) == .75);
+  mask.assign(8, 0);
+  for (const token_reduction reduction : reductions) CHECK(loss(reduction) == 0);  // P03
+}
+
+TEST_CASE("empty batches and rows, for every objective (P03, P52)") {
+  for_each_objective<float>([&](const std::string& name, const any_objective<token_kind, float>& objective, bool) {
+    INFO(name);
+    const ragged<float> data;
+    const token_options o{.constant_length = recipe_of(objective).reduction == token_reduction::constant_length ? 40.0 : 0.0};
+    const policy_report none = evaluate(objective, tokens<float>{}, {}, o);
+    CHECK(none.loss() == 0);
+    laid_out<float> b(data, layout::right_padded);
+    b.mask.assign(b.mask.size(), 0);
+    const policy_report r = evaluate(objective, b.batch(objective, data), b.gradients(objective), o);
+    CHECK(r.loss() == 0);
+    CHECK(r.loss_sum == 0);
+    CHECK(r.weight == 0);
+    for (float d : b.d_logp) CHECK(d == 0);
+  });
+}
+
+TEST_CASE("a token of weight 0 is a masked one, weights are multiplicities, constant advantages per token are the sequence's (P55, P56)") {
+  const ragged<double> data;
+  for (const ratio_level level : levels) {
+    for (const token_reduction reduction : reductions) {
+      INFO(int(level) << " " << int(reduction));
+      const token_options o = options_for(level, reduction);
+      laid_out<double> a(data, layout::right_padded), b(data, layout::right_padded);
+      auto masked = a.batch(ppo{}, data), weighted = b.batch(ppo{}, data);
+      b.token_weight.assign(b.token_weight.size(), 1);
+      for (std::size_t k = 0; k < a.place.size(); k += 3) {
+        a.mask[a.place[k]] = 0;
+        b.token_weight[b.place[k]] = 0;
+        b.logp[b.place[k]] = std::numeric_limits<double>::quiet_NaN();
+      }
+      weighted.token_weight = b.shaped(std::as_const(b.token_weight));
+      for (std::size_t s = 0, k = 0; s < data.lengths.size(); ++s) {
+        for (std::int64_t t = 0; t < data.lengths[s]; ++t) b.token_advantage[b.place[k++]] = data.advantage[s];
+      }
+      weighted.advantage = {};
+      weighted.token_advantage = b.shaped(std::as_const(b.token_advantage));
+      const policy_report one = evaluate(ppo{}, masked, a.gradients(ppo{}), o), two = evaluate(ppo{}, weighted, b.gradients(ppo{}), o);
+      CHECK(one.loss_sum == Approx(two.loss_sum).epsilon(1e-14));
+      CHECK(one.weight == two.weight);
+      CHECK(one.count == two.count);
+      CHECK(one.clip_ratio() == Approx(two.clip_ratio()).epsilon(1e-13));
+      for (std::size_t k = 0; k < a.d_logp.size(); ++k) CHECK(a.d_logp[k] == Approx(b.d_logp[k]).epsilon(1e-14).margin(0));
+    }
+  }
+}
+
+TEST_CASE("on policy every ratio is 1, and the gradient that of REINFORCE") {
+  const ragged<double> data;
+  laid_out<double> a(data, layout::right_padded), b(data, layout::right_padded);
+  for (const ratio_level level : {ratio_level::token, ratio_level::sequence, ratio_level::sequence_token}) {
+    auto batch = a.batch(ppo{}, data);
+    batch.old_logp = {};
+    const policy_report r = evaluate(ppo{}, batch, a.gradients(ppo{}), {.ratio = level, .on_policy = true});
+    evaluate(reinforce{}, b.batch(reinforce{}, data), b.gradients(reinforce{}));
+    CHECK(r.old_kl == 0);
+    for (std::size_t k = 0; k < a.d_logp.size(); ++k) CHECK(a.d_logp[k] == b.d_logp[k]);
+  }
+}
+
+TEST_CASE("wrong batches and options are refused before anything is written") {
+  std::vector<double> logp(6, -1), d(6, 5), a{1, 2}, short_row(4, 0), entropy(6, 1);
+  std::vector<std::uint8_t> bytes(6, 1);
+  const auto shaped = [](auto& x) { return as_view(std::as_const(x).data(), 2, std::int64_t(x.size()) / 2); };
+  const tokens<double> good{.logp = shaped(logp), .old_logp = shaped(logp), .advantage = a};
+  const token_gradients<double> g{.logp = as_view(d.data(), 2, 3)};
+  const auto refuses = [&](const char* what, const auto& objective, const tokens<double>& batch, const token_options& o = {}, const token_gradients<double>* other = nullptr) {
+    INFO(what);
+    CHECK_THROWS_WITH(evaluate(objective, batch, other ? *other : g, o), Catch::Contains(what));
+    CHECK((d == std::vector<double>(6, 5.0)));
+  };
+  const auto with = [&](auto change) {
+    tokens<double> b = good;
+    change(b);
+    return b;
+  };
+  refuses("tokens.old_logp is missing", ppo{}, with([](auto& b) { b.old_logp = {}; }));
+  refuses("tokens.old_logp is given with token_options.on_policy", ppo{}, good, {.on_policy = true});
+  refuses("tokens.advantage (or token_advantage) is missing", ppo{}, with([](auto& b) { b.advantage = {}; }));
+  refuses("both given", ppo{}, with([&](auto& b) { b.token_advantage = shaped(logp); }));
+  refuses("tokens.ref_logp is missing", penalised{ppo{}, kl_penalty<kl::k3>{}}, good);
+  refuses("tokens.selected is missing", clip_cov{}, good);
+  refuses("tokens.selected is given", ppo{}, with([&](auto& b) { b.selected = shaped(bytes); }));
+  refuses("tokens.entropy is missing", penalised{ppo{}, no_penalty{}, 0.1}, good);
+  refuses("token_gradients.entropy is missing", penalised{ppo{}, no_penalty{}, 0.1}, with([&](auto& b) { b.entropy = shaped(entropy); }));
+  refuses("no ratio", reinforce{}, good, {.ratio = ratio_level::sequence});
+  refuses("mask (in rows)", ppo{}, with([&](auto& b) { b.mask = as_view(std::as_const(bytes).data(), 3, 2); }));
+  refuses("has shape [2, 2]; expected [2, 3]", ppo{}, with([&](auto& b) { b.old_logp = shaped(short_row); }));
+  refuses("tokens.advantage has 6 elements", ppo{}, with([&](auto& b) { b.advantage = logp; }));
+  refuses("constant_length is 0", dr_grpo{}, good);
+  refuses("constant_length is given", grpo{}, good, {.constant_length = 5});
+  refuses("normalizer is 0", ppo{}, good, {.normalizer = 0});
+  refuses("parameter low", ppo{.low = 2}, good);
+  refuses("parameter dual", ppo{.dual = 1}, good);
+  const std::vector<std::int32_t> falling{0, 3, 2}, beyond{0, 7};
+  const auto packed_batch = [&](const auto& offsets) { return tokens<double>{.logp = packed(std::as_const(logp)), .old_logp = packed(std::as_const(logp)), .advantage = a, .offsets = offsets}; };
+  refuses("offsets[2] is 2", ppo{}, packed_batch(falling));
+  refuses("offsets[1] is 7", ppo{}, packed_batch(beyond));
+  refuses("packed tensors", ppo{}, with([&](auto& b) { b.offsets = falling; }));
+  std::vector<double> negative{1, -1};
+  refuses("tokens.weight of sample 1 is -1", ppo{}, with([&](auto& b) { b.weight = negative; }));
+  std::vector<double> infinite(6, infinity<double>);
+  refuses("tokens.token_weight(0, 0) is inf", ppo{}, with([&](auto& b) { b.token_weight = shaped(infinite); }));
+  const token_gradients<double> overlapping{.logp = view<double, 2>(d.data(), {2, 3}, {0, 1})};
+  refuses("stride 0", ppo{}, good, {}, &overlapping);
+}
+
+TEST_CASE("the critic's loss: clipped values have no gradient (P51), strides and masks") {
+  std::vector<double> value{1, 2, 3}, old{0, 2.1, 3}, target{3, 2, 2}, d(3);
+  const values<double> b{.value = value, .old_value = old, .target = target};
+  const report r = evaluate(value_loss{.clip = 0.2}, b, {.value = d});
+  CHECK(r.loss_sum == Approx(.5 * (2.8 * 2.8 + 0 + 1)));
+  CHECK(d[0] == 0);
+  CHECK(d[1] == 0);
+  CHECK(d[2] == Approx(1. / 3));
+  CHECK(evaluate(value_loss{.clip = infinity<double>}, values<double>{.value = value, .target = target}, {.value = d}).loss() == Approx(.5 * (4 + 0 + 1) / 3));
+  CHECK(d[0] == Approx(-2. / 3));
+  CHECK_THROWS_WITH(evaluate(value_loss{.clip = 1}, values<double>{.value = value, .target = target}), Catch::Contains("values.old_value is missing"));
+}
