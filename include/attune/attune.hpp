@@ -102,6 +102,12 @@
 #include <attune/link/sigmoid.hpp>
 #include <attune/link/smoothed.hpp>
 #include <attune/link/square.hpp>
+#include <attune/policy/correction/importance.hpp>
+#include <attune/policy/correction/off_policy_mask.hpp>
+#include <attune/policy/correction/report.hpp>
+#include <attune/policy/covariance/centred.hpp>
+#include <attune/policy/covariance/clip_cov.hpp>
+#include <attune/policy/covariance/kl_cov.hpp>
 #include <attune/policy/dpg/alpha_dpg.hpp>
 #include <attune/policy/dpg/baseline.hpp>
 #include <attune/policy/dpg/coefficients.hpp>
@@ -113,6 +119,7 @@
 #include <attune/policy/kl/combinations.hpp>
 #include <attune/policy/kl/estimators.hpp>
 #include <attune/policy/kl/of_divergence.hpp>
+#include <attune/policy/online/nash_md.hpp>
 #include <attune/policy/penalised.hpp>
 #include <attune/policy/sequences.hpp>
 #include <attune/policy/surrogate/clip.hpp>
@@ -122,7 +129,9 @@
 #include <attune/policy/surrogate/reinforce.hpp>
 #include <attune/policy/surrogate/smooth.hpp>
 #include <attune/policy/token.hpp>
+#include <attune/policy/token_tensors.hpp>
 #include <attune/policy/tokens.hpp>
+#include <attune/policy/top_entropy.hpp>
 #include <attune/policy/value_loss.hpp>
 #include <attune/preference/a_star_po.hpp>
 #include <attune/preference/alpha_dpo.hpp>
@@ -163,6 +172,7 @@
 #include <attune/preference/nca_pair.hpp>
 #include <attune/preference/nll.hpp>
 #include <attune/preference/odpo.hpp>
+#include <attune/preference/online_pairs.hpp>
 #include <attune/preference/orpo.hpp>
 #include <attune/preference/pair.hpp>
 #include <attune/preference/pairs.hpp>
@@ -187,6 +197,7 @@
 #include <attune/preference/tpo.hpp>
 #include <attune/preference/unpaired.hpp>
 #include <attune/preference/weighted_sum.hpp>
+#include <attune/preference/xpo.hpp>
 #include <attune/ranking/contrast.hpp>
 #include <attune/ranking/cross_entropy.hpp>
 #include <attune/ranking/divergence.hpp>

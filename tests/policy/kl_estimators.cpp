@@ -117,6 +117,23 @@ TEST_CASE("kl: straight-through and scored estimators have the exact gradient of
   CHECK(kl::scored<kl::k3>{}.slope(-200.0f) == -200.0f);
 }
 
+TEST_CASE("kl: off policy the importance weight carries value and gradient over, the bias-corrected k3 among them (P26, P63)") {
+  const toy::softmax_policy sampler{{-0.5, 0.2, 0.1, 0.7, -0.9}};
+  const vector q = toy::probabilities(sampler), p = toy::probabilities(policy), u = log_ratios();
+  double value = 0;
+  vector by_slope, by_product;
+  for (std::size_t i = 0; i < 5; ++i) {
+    const double w = p[i] / q[i], h = 1e-6;
+    const auto weighted_k3 = [&](double moved) { return std::exp(moved) * w * kl::k3{}.value(u[i] + moved); };  // pi/q k3, log pi moved
+    value += q[i] * w * kl::k3{}.value(u[i]);
+    by_slope.push_back(q[i] * w * kl::scored<kl::k3>{}.slope(u[i]));
+    by_product.push_back(q[i] * (weighted_k3(h) - weighted_k3(-h)) / (2 * h));
+  }
+  CHECK(value == Approx(exact_kl).epsilon(1e-14));
+  CHECK(distance(policy.gradient(by_slope), kl_gradient) < 1e-15);
+  CHECK(distance(policy.gradient(by_product), kl_gradient) < 1e-9);
+}
+
 TEST_CASE("kl: scored adds the score-function term: its gradient is that of the mean of the value, whatever that is") {
   const auto check = [](const auto& k) {  // grad E_pi[k(log pi - log ref)] by central differences in the logits
     vector difference;

@@ -36,6 +36,25 @@ void for_each_operation(Visitor&& visit) {
                         .call = "dpg::partitions, dpg::pseudo_rewards, dpg::policy_coefficients", .source = "arXiv:2302.08215 theorem 1", .also = "dpg gdc"});
   visit(operation_entry{.name = "alpha_dpg", .on = "sampled completions", .formula = "R = min((p/pi)**(1 - alpha) - 1, limit)",
                         .call = "dpg::alpha_dpg, as f_dpg", .source = "naver/alpha-dpg"});
+  visit(operation_entry{.name = "importance_correction", .on = "tokens of completions", .formula = "multiplier = min(max(r, lower), upper), or r if lower <= r <= upper else 0",
+                        .where = "r = exp(l[t]), exp(sum(l)) or exp(mean(l)), l = old_logp - sampler_logp; 0 if exp(mean(l)) is outside of options.sequence_mean",
+                        .call = "correction::weights, correction::accepted, tokens.correction", .source = "TRL, verl, OpenRLHF, NeMo-RL",
+                        .also = "tis mis icepop seq-mask-tis token_truncate token_mask sequence_truncate sequence_mask rollout_is rollout_rs"});
+  visit(operation_entry{.name = "off_policy_mask", .on = "tokens of completions", .formula = "multiplier = 0 if advantage < 0 and mean(sampler_logp - logp) > threshold else 1",
+                        .call = "correction::off_policy_mask, tokens.correction", .source = "arXiv:2512.02556", .also = "off_policy_mask_threshold"});
+  visit(operation_entry{.name = "top_entropy", .on = "tokens of completions", .formula = "mask = 1 if entropy >= threshold else 0", .where = "threshold: quantile 1 - share of the batch's entropies",
+                        .call = "entropy_threshold, top_entropy_mask, tokens.mask", .source = "arXiv:2506.01939", .also = "top_entropy_quantile"});
+  visit(operation_entry{.name = "clip_cov", .on = "tokens of completions", .formula = "selected = max(1, share*n) random tokens with lower < c < upper", .where = "c = (A - mean(A))*(logp - mean(logp))",
+                        .call = "covariance::select(covariance::clip_cov{}, ...), tokens.selected", .source = "arXiv:2505.22617"});
+  visit(operation_entry{.name = "kl_cov", .on = "tokens of completions", .formula = "selected = the max(1, share*n) tokens of largest c", .where = "c = (A - mean(A))*(logp - mean(logp))",
+                        .call = "covariance::select(covariance::kl_cov{}, ...), tokens.selected", .source = "arXiv:2505.22617"});
+  visit(operation_entry{.name = "online_pairs", .on = "scored groups", .formula = "chosen = first of the highest, rejected = last of the lowest", .where = "of reward - missing_eos_penalty*(1 - ended)",
+                        .call = "online_pairs, evaluate(dpo{}, pairs)", .source = "arXiv:2402.04792", .also = "online_dpo online_ipo"});
+  visit(operation_entry{.name = "nash_md", .on = "tokens of completions", .formula = "coefficient = beta*k[t] - (p - 1/2)",
+                        .where = "p = 1/(1 + exp(mixture_score - score)); k[t] = l[t], or the sum of l[u] over u >= t; l = logp - ref_logp",
+                        .call = "nash_md_coefficients", .source = "arXiv:2312.00886"});
+  visit(operation_entry{.name = "sppo_reward", .on = "completions of a group", .formula = "(logp - old_logp - eta*(reward - softmean(reward)))**2", .where = "softmean = log(mean(exp(eta*reward)))/eta",
+                        .call = "optimal_value, evaluate(a_star_po{.beta = 1}, singles)", .source = "arXiv:2405.00675, verl's recipe"});
   visit(operation_entry{.name = "l3m", .on = "averages over completions", .formula = "multiplier = mu/max(-C, s)", .where = "C: moving estimate of limit - E[r] or E[r] - limit, mu falls exponentially",
                         .call = "l3m.step(progress, samples, d_logp)", .source = "arXiv:2410.21533"});
   visit(operation_entry{.name = "dual_ascent", .on = "averages over completions", .formula = "multiplier = max(0, multiplier + rate*C)",

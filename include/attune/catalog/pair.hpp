@@ -38,6 +38,7 @@
 #include <attune/preference/sppo.hpp>
 #include <attune/preference/tdpo.hpp>
 #include <attune/preference/tpo.hpp>
+#include <attune/preference/xpo.hpp>
 
 namespace attune::catalog {
 
@@ -190,6 +191,10 @@ void for_each_pair_objective(Visitor&& visit) {
                                         .formula = "-target/target_length - odds_weight*log(1/(1 + exp(-z)))", .where = odds,
                                         .domain = {.upper = 0}, .is = {.nonnegative = true, .monotone = true},
                                         .source = "TRL's ORPO trainer"});
+  visit(catalog_entry<xpo>{.name = "xpo", .family = "preference", .formula = "-log(1/(1 + exp(-z))) + alpha*target", .where = delta,
+                           .is = {.monotone = true}, .source = "arXiv:2405.21046"});
+  visit(catalog_entry<xpo_ipo>{.name = "xpo_ipo", .family = "preference", .formula = "(delta - margin/beta - 1/(2*beta))**2 + alpha*target",
+                               .where = "delta = (chosen - ref_chosen) - (rejected - ref_rejected)", .source = "arXiv:2405.21046, TRL's XPO trainer"});
   visit(catalog_entry<tpo>{.name = "tpo", .family = "preference", .formula = "f - target_weight*target/target_length",
                            .where = without_reference, .is = {.nonnegative = true, .monotone = true}, .source = "arXiv:2405.16681"});
   visit(catalog_entry<tpo_l>{.name = "tpo_l", .family = "preference",

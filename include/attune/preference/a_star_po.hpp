@@ -14,6 +14,8 @@ namespace attune {
 ///   loss = ( beta D - A )^2,   A = r(x, y) - V*(x),   D = log pi(y) - log pi_ref(y);      d loss / d log pi(y) = 2 beta (beta D - A)
 ///
 /// singles.reward holds the advantage A [reward]; V*(x) comes from completions of the reference: optimal_value. log pi(y): sum over tokens.
+/// SPPO's regression on rewards, (log pi(y) - log pi_old(y) - eta (r - softmean r))^2 with softmean r = 1/eta log mean e^(eta r), is
+/// a_star_po{.beta = 1} with log pi_old as ref_logp and eta (r - optimal_value(rewards of the group, 1/eta)) as reward.
 /// Source   Brantley et al. 2025, arXiv:2505.20686 (beta is its beta_2).
 struct a_star_po {
   double beta = 1e-3;

@@ -50,7 +50,7 @@ struct k3 {
 
 /// |u|;   slope sign(u), 0 at 0.   A bound on the size of k1, no estimate of a KL divergence.
 struct absolute {
-  template <class S> ATTUNE_FN S value(S u) const { return abs(u); }
+  template <class S> ATTUNE_FN S value(S u) const { return max(u, S(0)) - min(u, S(0)); }  // as a dual, slope 0 at 0
   template <class S> ATTUNE_FN S slope(S u) const { return select(u < S(0), S(-1), select(u > S(0), S(1), S(0) * u)); }  // NaN stays
 };
 
