@@ -26,6 +26,7 @@
 #include <attune/check/toy/grid.hpp>
 #include <attune/check/toy/objective.hpp>
 #include <attune/check/toy/softmax_policy.hpp>
+#include <attune/check/toy/tokens.hpp>
 #include <attune/check/toy/tree_policy.hpp>
 #include <attune/constraint/average_constraint.hpp>
 #include <attune/constraint/baseline.hpp>

@@ -71,6 +71,16 @@ struct tree_policy {
     return result;
   }
 
+  /// From d loss / d log pi(n | parent) = c(n) of every node to d loss / d logits:  c(n) - pi(n | parent) sum of c over n and its siblings.
+  vector step_gradient(std::span<const double> coefficient) const {
+    if (coefficient.size() != nodes()) throw error("attune::toy: coefficient has " + attune::detail::text((long long)coefficient.size()) + " nodes; expected " + attune::detail::text((long long)nodes()));
+    vector family(nodes(), 0.0), result(nodes(), 0.0);
+    for (std::size_t n = 1; n < nodes(); ++n) family[parent[n]] += coefficient[n];
+    const vector step = step_log_probabilities();
+    for (std::size_t n = 1; n < nodes(); ++n) result[n] = coefficient[n] - std::exp(step[n]) * family[parent[n]];
+    return result;
+  }
+
   /// Value of every node under the policy, for the reward that is paid on entering each:  V(n) = sum over its children c of
   /// pi(c | n) (reward(c) + V(c)), 0 at leaves. The advantage of step c is reward(c) + V(c) - V(parent).
   vector values(std::span<const double> reward) const {
