@@ -155,6 +155,19 @@ TEST_CASE("correction: sequences without tokens and empty batches have nothing t
   CHECK(correct({}, {}, {}).report.tokens == 0);
 }
 
+TEST_CASE("correction: packed tokens that belong to no sequence are not read, and have multiplier 0") {
+  const std::vector<double> a{not_a_number, -1, -2, not_a_number, -3}, b{not_a_number, -1.5, -2, not_a_number, -3};
+  const std::vector<std::int32_t> offsets{1, 3, 3};
+  std::vector<double> w(5, -7);
+  std::vector<std::uint8_t> kept(5, 9);
+  const correction::samples<double> x{.old_logp = attune::packed(a), .sampler_logp = attune::packed(b), .offsets = offsets};
+  const auto report = correction::weights<double>({}, x, attune::packed(w));
+  correction::accepted({}, x, attune::packed(kept));
+  CHECK(w == std::vector<double>{0, std::exp(0.5), 1, 0, 0});
+  CHECK(kept == std::vector<std::uint8_t>{0, 1, 1, 0, 0});
+  CHECK(report.sequences == 1);
+}
+
 TEST_CASE("correction: reports of parts add up to that of the whole (P51)") {
   const correction::options o{.ratio = level::sequence_mean, .within = {0.1, 2}, .otherwise = outside::mask};
   const auto whole = correct(o, old_logp, sampler).report;

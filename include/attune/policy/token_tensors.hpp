@@ -21,7 +21,8 @@ template <class X, class T>
 void require_token_results(const view<X, 2>& given, const char* name, const view<T, 2>& like, const char* like_name) {
   require_token_shape(given, name, like, like_name);
   for (int r = 0; r < 2; ++r) {
-    if (given.extent(r) > 1 && given.stride(r) == 0) throw error(std::string("attune: ") + name + " has stride 0; expected an element for every token");
+    if (given.extent(r) <= 1 || given.stride(r) != 0) continue;
+    throw error(std::string("attune: ") + name + " has stride 0; expected an element for every token");
   }
 }
 inline void require_scratch(std::int64_t given, std::int64_t active) {
@@ -48,8 +49,7 @@ template <real T, class X>
 advantages_of<T> require_advantages(const view<const T>& advantage, const view<const T, 2>& token_advantage, const sequences& where,
                                     const view<X, 2>& like, const char* like_name) {
   if (advantage.absent() == token_advantage.absent()) {
-    throw error(std::string("attune: ") + (advantage.absent() ? "advantage and token_advantage are missing" : "advantage and token_advantage are both given") +
-                "; expected one of them");
+    throw error(std::string("attune: advantage and token_advantage are ") + (advantage.absent() ? "missing" : "both given") + "; expected one of them");
   }
   if (!token_advantage.absent()) require_token_shape(token_advantage, "token_advantage", like, like_name);
   else require_extent(advantage.extent(0), where.size(), "advantage", "the number of sequences");

@@ -30,7 +30,9 @@ struct judged_samples {
 /// Source   DeepSeek-V3.2, arXiv:2512.02556; TRL: off_policy_mask_threshold.
 template <real T>
 report off_policy_mask(double threshold, const judged_samples<T>& x, std::type_identity_t<view<T, 2>> multipliers) {
-  if (!(threshold >= 0)) throw error("attune: threshold of off_policy_mask is " + attune::detail::text(threshold) + "; expected 0 or more, or infinity [nat]");
+  if (!(threshold >= 0)) {
+    throw error("attune: threshold of off_policy_mask is " + attune::detail::text(threshold) + "; expected 0 or more, or infinity [nat]");
+  }
   attune::detail::require_token_shape(x.sampler_logp, "sampler_logp", x.logp, "logp");
   const sequences where(x.logp.extent(0), x.logp.extent(1), x.mask, x.offsets);
   const auto advantage = attune::detail::require_advantages(x.advantage, x.token_advantage, where, x.logp, "logp");

@@ -34,15 +34,18 @@ inline std::uint64_t mixed(std::uint64_t x) {
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
   return x ^ (x >> 31);
 }
-inline std::uint64_t number_of(std::uint64_t seed, std::int64_t place) { return mixed(mixed(seed) + 0x9e3779b97f4a7c15u * (static_cast<std::uint64_t>(place) + 1)); }
+inline std::uint64_t number_of(std::uint64_t seed, std::int64_t place) {
+  return mixed(mixed(seed) + 0x9e3779b97f4a7c15u * (static_cast<std::uint64_t>(place) + 1));
+}
 inline void require_bounds(const clip_cov& rule) {
   require_share(rule.share);
   if (!(rule.lower <= rule.upper)) {
-    throw error("attune: clip_cov's bounds are (" + attune::detail::text(rule.lower) + ", " + attune::detail::text(rule.upper) + "); expected lower <= upper");
+    throw error("attune: clip_cov's bounds are (" + attune::detail::text(rule.lower) + ", " + attune::detail::text(rule.upper) +
+                "); expected lower <= upper");
   }
   if (!(rule.clip_lower >= 0 && rule.clip_upper >= 0)) {
-    throw error("attune: clip_cov's clip_lower and clip_upper are " + attune::detail::text(rule.clip_lower) + " and " + attune::detail::text(rule.clip_upper) +
-                "; expected 0 or more");
+    throw error("attune: clip_cov's clip_lower and clip_upper are " + attune::detail::text(rule.clip_lower) + " and " +
+                attune::detail::text(rule.clip_upper) + "; expected 0 or more");
   }
 }
 inline bool is_clipped(const clip_cov& rule, double advantage, double log_ratio) {

@@ -46,7 +46,8 @@ straight_through(Value, Gradient) -> straight_through<Value, Gradient>;
 template <scalar_unit K>
 struct scored {
   static constexpr bool slope_is_derivative = false;
-  static_assert(detail::differentiates<K>, "attune: scored takes an estimator whose slope is the derivative of its value; this one's is an expected gradient already");
+  static_assert(detail::differentiates<K>,
+                "attune: scored takes an estimator whose slope is the derivative of its value; this one's is an expected gradient already");
 
   K estimator{};
 
