@@ -14,7 +14,7 @@ namespace attune::detail {
 /// and its own log-ratio, {1, 1, 0}; a log-ratio that a sequence shares is another variable, {0, 1, 0}; and so is the entropy, {0, 0, 1}.
 template <class R>
 struct token_run {
-  std::array<const R*, member_count<token_kind>> members;
+  std::array<const R*, member_count<token_kind>> members;    ///< log_ratio null: logp - old_logp
   const R* scale;                                            ///< multiplies loss and derivative
   const R* weight;                                           ///< of the token in the metrics
   const R* offset;                                           ///< added to the gradient; null: nothing
@@ -50,8 +50,9 @@ struct run_tokens {
     const P scale = read_pack<P>(tokens.scale + i), zero(0.0f);
     token<P> x;
     for_each_member<token_kind>([&](auto m, auto) __attribute__((always_inline)) {
-      std::get<m>(token_kind::members).of(x) = read_pack<P>(tokens.members[m] + i);
+      if constexpr (m != 1) std::get<m>(token_kind::members).of(x) = read_pack<P>(tokens.members[m] + i);
     });
+    x.log_ratio = tokens.members[1] ? read_pack<P>(tokens.members[1] + i) : x.logp - x.old_logp;
     P loss, gradient = zero;
     if constexpr (WithGradients) {
       const dual<P, 1> d = objective(moved(x, tokens));

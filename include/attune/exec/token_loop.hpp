@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Makes runs of a batch of tokens, and puts their gradients where they belong.
 //
-// Active tokens of one sequence after another, padding skipped, are copied into arrays: so the kernel knows neither layout nor strides nor types,
-// and padded and packed batches give the same bits. Where a sequence shares its ratio, its tokens are run twice: for d loss / d log-ratio, summed
+// Active tokens of one sequence after another, padding skipped, come in runs of up to 256: arrays that are the tensors themselves where a run is one
+// stretch of packed memory, else copies. So the kernel knows neither layout nor strides nor types, and padded and packed batches give the same bits. Where a sequence shares its ratio, its tokens are run twice: for d loss / d log-ratio, summed
 // over the sequence, and then for what each token's own log-probability adds.
 #pragma once
 
@@ -22,15 +22,13 @@ class token_loop {
  public:
   token_loop(const O& objective, const tokens<T>& batch, const token_gradients<T>& gradients, const token_options& o, double gradient_scale)
       : objective_(objective), batch_(batch), gradients_(gradients), options_(o), recipe_(recipe_of(objective, o)), layout_(sequences_of(batch)),
-        folds_correction_(!batch.correction.absent() && !reads_token(objective, "correction")) {
+        folds_correction_(!batch.correction.absent() && !reads_token(objective, "correction")),
+        bounds_(recipe_.ratio.lower > -infinity<double> || recipe_.ratio.upper < infinity<double>) {
     constexpr auto table = members<token_kind>();
     for (std::size_t m = 0; m < columns; ++m) {
       typical_[m] = static_cast<R>(m == correction ? 1 : m == entropy || m == selected ? 0 : table[m].typical);
-      fill(m, 0, run_length, typical_[m]);
-      run_.members[m] = column_[m];
+      fill(column_[m], run_length, typical_[m]);
     }
-    run_.scale = scale_;
-    run_.weight = weight_;
     run_.gradient_scale = static_cast<R>(gradient_scale);
     run_.has_reference = !batch.ref_logp.absent();
   }
@@ -78,17 +76,21 @@ class token_loop {
     flush();
   }
 
-  /// sum of w l over the sequence, each l within the ratio's range.
+  /// sum of w l over the sequence, each l within the ratio's range. Eight sums, because one would wait for itself.
   double sum_log_ratios(std::int64_t s) const {
-    double sum = 0;
+    double sum[8] = {};
+    std::size_t n = 0;
     layout_.for_each_active(s, [&](std::int64_t row, std::int64_t t) {
       const double w = token_weight(row, t);
       if (!(w > 0)) return;
-      const R l = static_cast<R>(batch_.logp(row, t)) - static_cast<R>(batch_.old_logp(row, t)), a = advantage_of(s, row, t);
-      const R upper = a > 0 ? static_cast<R>(recipe_.ratio.upper) : infinity<R>, lower = a < 0 ? static_cast<R>(recipe_.ratio.lower) : -infinity<R>;
-      sum += w * static_cast<double>(min(max(l, lower), upper));
+      const R l = static_cast<R>(batch_.logp(row, t)) - static_cast<R>(batch_.old_logp(row, t));
+      sum[n++ % 8] += w * static_cast<double>(bounds_ ? bounded(l, advantage_of(s, row, t)) : l);
     });
-    return sum;
+    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+  }
+  R bounded(R l, R a) const {
+    const R upper = a > 0 ? static_cast<R>(recipe_.ratio.upper) : infinity<R>, lower = a < 0 ? static_cast<R>(recipe_.ratio.lower) : -infinity<R>;
+    return min(max(l, lower), upper);
   }
   R advantage_of(std::int64_t s, std::int64_t row, std::int64_t t) const {
     if (!batch_.token_advantage.absent()) return static_cast<R>(batch_.token_advantage(row, t));
@@ -108,45 +110,49 @@ class token_loop {
     }
   }
 
-  /// The active tokens of a sequence, copied behind those that wait already.
+  /// The active tokens of a sequence, behind those that wait already.
   void push(std::int64_t s, const sequence_share& share, pass which) {
     pass_ = which;
     layout_.for_each_stretch(s, [&](std::int64_t row, std::int64_t begin, std::int64_t end, bool on) {
       for (std::int64_t t = begin; on && t < end;) {
         if (size_ == run_length) flush();
         const int n = static_cast<int>(end - t < run_length - size_ ? end - t : run_length - size_);
-        copy(s, share, {row, t, size_, n});
+        direct_ = n == run_length && batch_.token_weight.absent() && !folds_correction_;
+        add_stretch(s, share, {row, t, size_, n});
         t += n;
         size_ += n;
       }
     });
   }
 
-  void copy(std::int64_t s, const sequence_share& share, const stretch& at) {
+  void add_stretch(std::int64_t s, const sequence_share& share, const stretch& at) {
     stretches_[stretch_count_++] = at;
-    read(batch_.logp, at, column_[logp]);
-    read(batch_.old_logp, at, column_[old_logp]);
-    read(batch_.ref_logp, at, column_[ref_logp]);
-    read(batch_.entropy, at, column_[entropy]);
-    read(batch_.selected, at, column_[selected]);
-    if (!folds_correction_) read(batch_.correction, at, column_[correction]);
-    read(batch_.token_advantage, at, column_[advantage]);
-    if (!batch_.advantage.absent()) fill(advantage, at.at, at.size, static_cast<R>(batch_.advantage(s)));
-    copy_ratio(at);
-    copy_weights(share, at);
+    read(logp, batch_.logp, at);
+    read(old_logp, batch_.old_logp, at);
+    read(ref_logp, batch_.ref_logp, at);
+    read(entropy, batch_.entropy, at);
+    read(selected, batch_.selected, at);
+    if (!folds_correction_) read(correction, batch_.correction, at);
+    read(advantage, batch_.token_advantage, at);
+    if (!batch_.advantage.absent()) run_.members[advantage] = constant(column_[advantage], constant_[0], static_cast<R>(batch_.advantage(s)), at);
+    if (folds_correction_) run_.members[correction] = column_[correction];
+    add_ratio(at);
+    run_.scale = constant(scale_, constant_[1], static_cast<R>(loss_scale(share)), at);
+    run_.weight = constant(weight_, constant_[2], static_cast<R>(share.weight), at);
+    if (!direct_) copy_weights(at);
+    if (pass_ == pass::logp_only) copy_offsets(at);
   }
-  void copy_ratio(const stretch& at) {
+  void add_ratio(const stretch& at) {
+    run_.members[log_ratio] = nullptr;  // logp - old_logp
     if (options_.on_policy) {
-      for (int k = at.at; k < at.at + at.size; ++k) column_[old_logp][k] = column_[logp][k];
-      return fill(log_ratio, at.at, at.size, R(0));
+      run_.members[old_logp] = run_.members[logp];
+    } else if (shares_ratio()) {
+      run_.members[log_ratio] = constant(column_[log_ratio], constant_[3], static_cast<R>(shared_ratio_), at);
+    } else if (batch_.old_logp.absent()) {
+      run_.members[log_ratio] = column_[log_ratio];
     }
-    if (shares_ratio()) return fill(log_ratio, at.at, at.size, static_cast<R>(shared_ratio_));
-    if (batch_.old_logp.absent()) return;
-    for (int k = at.at; k < at.at + at.size; ++k) column_[log_ratio][k] = column_[logp][k] - column_[old_logp][k];
   }
-  void copy_weights(const sequence_share& share, const stretch& at) {
-    const R scale = static_cast<R>(loss_scale(share)), weight = static_cast<R>(share.weight);
-    for (int k = at.at; k < at.at + at.size; ++k) scale_[k] = scale, weight_[k] = weight;
+  void copy_weights(const stretch& at) {
     for (int k = 0; !batch_.token_weight.absent() && k < at.size; ++k) {
       const R w = static_cast<R>(batch_.token_weight(at.row, at.begin + k));
       scale_[at.at + k] *= w;
@@ -156,30 +162,47 @@ class token_loop {
     for (int k = 0; folds_correction_ && k < at.size; ++k) {
       if (weight_[at.at + k] > 0) scale_[at.at + k] *= static_cast<R>(batch_.correction(at.row, at.begin + k));
     }
-    if (pass_ == pass::logp_only) copy_offsets(at);
   }
   /// What the sequence's ratio adds to each token: its share of d loss / d log-ratio.
   void copy_offsets(const stretch& at) {
+    const R share = static_cast<R>(ratio_gradient_);
+    if (batch_.token_weight.absent() && !bounds_) return fill(offset_ + at.at, at.size, share);
     for (int k = 0; k < at.size; ++k) {
-      const R l = column_[logp][at.at + k] - column_[old_logp][at.at + k];
+      const R l = run_.members[logp][at.at + k] - run_.members[old_logp][at.at + k];
       const double w = token_weight(at.row, at.begin + k);
-      offset_[at.at + k] = w > 0 && is_free(l, column_[advantage][at.at + k]) ? static_cast<R>(ratio_gradient_ * w) : R(0);
+      offset_[at.at + k] = w > 0 && is_free(l, run_.members[advantage][at.at + k]) ? static_cast<R>(ratio_gradient_ * w) : R(0);
     }
   }
 
+  /// A stretch of a tensor as a part of the run: where it lies, or copied.
   template <class X>
-  static void read(const X& x, const stretch& at, R* to) {
+  void read(column m, const X& x, const stretch& at) {
+    run_.members[m] = column_[m];
     if (x.absent()) return;
     const auto* from = &x(at.row, at.begin);
     const std::int64_t stride = x.stride(1);
-    if (stride == 1) {
-      for (int k = 0; k < at.size; ++k) to[at.at + k] = static_cast<R>(from[k]);
-    } else {
-      for (int k = 0; k < at.size; ++k) to[at.at + k] = static_cast<R>(from[k * stride]);
+    R* to = column_[m] + at.at;
+    if constexpr (std::same_as<std::remove_cvref_t<decltype(*from)>, R>) {
+      if (stride == 1 && direct_) return void(run_.members[m] = from);
+      if (stride == 1) return void(std::memcpy(to, from, static_cast<std::size_t>(at.size) * sizeof(R)));
     }
+    for (int k = 0; k < at.size; ++k) to[k] = static_cast<R>(from[k * stride]);
   }
-  void fill(std::size_t m, int at, int n, R x) {
-    for (int k = at; k < at + n; ++k) column_[m][k] = x;
+  /// One number for a stretch: an array that holds it already, if the stretch is a whole run, else filled in.
+  const R* constant(R* own, R* whole, R x, const stretch& at) {
+    if (!direct_) {
+      fill(own + at.at, at.size, x);
+      return own;
+    }
+    if (!(whole[0] == x)) fill(whole, run_length, x);
+    return whole;
+  }
+  static void fill(R* to, int n, R x) {
+    int k = 0;
+    for (; k + 16 <= n; k += 16) {
+      for (int j = 0; j < 16; ++j) to[k + j] = x;  // a constant number of them: a few vector stores
+    }
+    for (; k < n; ++k) to[k] = x;
   }
   /// Where the weight is 0, whatever is there (garbage in padding, NaN) is replaced by what every objective can read.
   void neutralise(int k) {
@@ -197,25 +220,34 @@ class token_loop {
     if (!with_gradients()) {
       call(std::false_type{}, {R(0), R(0), R(0)}, true, nullptr);
     } else if (pass_ == pass::ratio_only) {
+      run_.gradient = derivative_;
       call(std::true_type{}, {R(0), R(1), R(0)}, false, nullptr);
-      for (int k = 0; k < size_; ++k) ratio_gradient_ += static_cast<double>(derivative_[k]);
+      ratio_gradient_ += sum_derivatives();
     } else {
       const bool whole = pass_ == pass::whole;
-      call(std::true_type{}, {R(1), R(whole ? 1 : 0), R(0)}, true, whole ? nullptr : offset_);
-      write(gradients_.logp);
-      if (!gradients_.entropy.absent()) {
-        call(std::true_type{}, {R(0), R(0), R(1)}, false, nullptr);
-        write(gradients_.entropy);
-      }
+      run_into(gradients_.logp, {R(1), R(whole ? 1 : 0), R(0)}, true, whole ? nullptr : offset_);
+      if (!gradients_.entropy.absent()) run_into(gradients_.entropy, {R(0), R(0), R(1)}, false, nullptr);
     }
     size_ = stretch_count_ = 0;
+  }
+  double sum_derivatives() const {
+    double sum[8] = {};
+    for (int k = 0; k < run_.size; ++k) sum[k % 8] += k < size_ ? static_cast<double>(derivative_[k]) : 0;
+    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+  }
+  void run_into(const view<T, 2>& to, const std::array<R, 3>& along, bool counted, const R* offset) {
+    run_.gradient = derivative_;
+    if constexpr (std::same_as<T, R>) {
+      if (direct_ && to.stride(1) == 1) run_.gradient = &to(stretches_[0].row, stretches_[0].begin);
+    }
+    call(std::true_type{}, along, counted, offset);
+    if (run_.gradient == derivative_) write(to);
   }
   template <bool WithGradients>
   void call(std::bool_constant<WithGradients> with, const std::array<R, 3>& along, bool counted, const R* offset) {
     run_.along = along;
     run_.counted = counted;
     run_.offset = offset;
-    run_.gradient = derivative_;
     if constexpr (requires { objective_.run(run_, sums_, true); }) objective_.run(run_, sums_, with);  // any_objective
     else run_kernel<P, run_tokens<WithGradients>>(&objective_, static_cast<const token_run<R>*>(&run_), &sums_);
   }
@@ -223,6 +255,12 @@ class token_loop {
     for (int i = 0; i < stretch_count_; ++i) {
       const stretch& at = stretches_[i];
       T* out = &to(at.row, at.begin);
+      if constexpr (std::same_as<T, R>) {
+        if (to.stride(1) == 1) {
+          std::memcpy(out, derivative_ + at.at, static_cast<std::size_t>(at.size) * sizeof(R));
+          continue;
+        }
+      }
       for (int k = 0; k < at.size; ++k) out[k * to.stride(1)] = static_cast<T>(derivative_[at.at + k]);
     }
   }
@@ -246,6 +284,8 @@ class token_loop {
   token_recipe recipe_;
   sequences layout_;
   bool folds_correction_;
+  bool bounds_;          ///< the ratio's form bounds the tokens' log-ratios
+  bool direct_ = false;  ///< the run is one whole stretch, and its tensors are read where they lie
 
   token_run<R> run_;
   token_sums<R> sums_;
@@ -255,6 +295,7 @@ class token_loop {
   stretch stretches_[run_length];
   R typical_[columns];
   alignas(64) R column_[columns][run_length];
+  alignas(64) R constant_[4][run_length] = {};
   alignas(64) R scale_[run_length], weight_[run_length], offset_[run_length], derivative_[run_length];
 };
 
