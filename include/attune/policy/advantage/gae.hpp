@@ -54,8 +54,10 @@ inline double policy_lambda(const gae_options& o, std::int64_t tokens) {
 ///   A_t     = delta_t + gamma lambda A_(t+1)  =  sum_k (gamma lambda)^k delta_(t+k),     A_n = 0
 ///   R_t     = V_t + A_t                       what the value function is fitted to; with its own lambda where they are decoupled
 ///
-/// lambda = 1: A_t = discounted rewards to go - V_t (Monte Carlo). lambda = 0: A_t = delta_t. A masked token within a sequence (a tool's
-/// output) is skipped: the recursion carries across it, and it costs no discount, as in verl and NeMo-RL.
+/// lambda = 1: A_t = discounted rewards to go - V_t (Monte Carlo). lambda = 0: A_t = delta_t. At gamma = 1 the policy's gradient is unbiased
+/// for lambda = 1 with any V, for other constant ones with the true V; not for one by length, which is not known when a token is chosen.
+/// A masked token within a sequence (a tool's output) is skipped: the recursion carries across it, and it costs no discount, as in verl and
+/// NeMo-RL.
 /// rewards, values [B, T] or packed [1, N]: float or double, any stride; advantages and, optional, returns: the same shape, exactly 0 where
 /// no token is active; they may be the memory of rewards and values. bootstrap [S], optional: the value after the last token, of a
 /// completion that was cut; 0 if absent. The recursion is in double. No allocation. Constants of the step: no gradient goes through them.

@@ -52,7 +52,9 @@ group_report gdpo(Rewards&& rewards, std::span<const double> weights, const grou
   const sequences groups = detail::groups_of(r.extent(0), where);
   detail::require_options(o.each);
   detail::require_weights(weights, r.extent(1), scratch);
-  if (o.each.scale != spread::none && o.each.scale != spread::group) throw error("attune: gdpo_options.each.scale is leave_one_out or batch; expected none or group");
+  if (o.each.scale != spread::none && o.each.scale != spread::group) {
+    throw error("attune: gdpo_options.each.scale is leave_one_out or batch; expected none or group");
+  }
   for (std::int64_t k = 0; k < r.extent(1); ++k) detail::require_groups(groups, detail::column(r, k), result, o.each.single);
   attune::detail::require_extent(result.extent(0), r.extent(0), "result", "rewards (in rows)");
   if (o.sum) detail::map_of({.count = detail::active_tokens(groups)}, 0, *o.sum);  // throws for too few

@@ -18,9 +18,12 @@ enum class spread { none, group, leave_one_out, batch };
 ///   A_i = r_i - m_i                      where scale is none, and where s_i = 0 or is not defined (n <= ddof)
 ///
 ///   leave-one-out mean   r_i - m_i = n/(n-1) (r_i - mean): with 1/n as the loss's weight the gradient is unbiased; the group's own mean
-///                        makes it (n-1)/n of that. A deviation makes it biased in direction, the more the rarer a reward is
-///   leave-one-out scale  the deviation of the others, without own influence; 0 for groups of two and where all others are equal: there
-///                        the advantage is not scaled, as in NeMo-RL, not divided by eps
+///                        makes it (n-1)/n of that
+///   group's deviation    biases the gradient: a prompt counts the more, the less its rewards spread; and where rewards have three values
+///                        and more, the gradient of a prompt turns as well
+///   leave-one-out scale  the deviation of the others, without own influence: with the leave-one-out mean the gradient of a prompt keeps its
+///                        direction, E[gradient] = gradient E[1/(s + eps)]. The deviation is 0 in groups of two and where all others
+///                        are equal: there the advantage is not scaled, as in NeMo-RL, not divided by eps
 ///   batch                the deviation of the rewards of all groups, not of their distances from the group's mean (TRL)
 ///
 /// eps >= 0 [unit of the reward]. Peers: 1e-4 TRL, torchtune; 1e-6 verl, NeMo-RL; 1e-9 OpenRLHF; 1e-2 HALOs (with ddof 0; all others 1).

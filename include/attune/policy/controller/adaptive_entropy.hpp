@@ -24,13 +24,13 @@ struct adaptive_entropy {
 
   /// Throws attune::error for an entropy that is NaN or infinite.
   double applied(double entropy) const {
-    require(entropy);
+    require_entropy(entropy);
     return entropy <= target ? coefficient : 0;
   }
   /// Takes in a step's entropy and returns the new coefficient. Throws attune::error, with nothing changed, for an entropy as above and for
   /// members outside their domain.
   double update(double entropy) {
-    require(entropy);
+    require_entropy(entropy);
     const double next = coefficient + (entropy <= target ? step : -step);
     return coefficient = next < lower ? lower : next > upper ? upper : next;
   }
@@ -44,9 +44,11 @@ struct adaptive_entropy {
   }
 
  private:
-  void require(double entropy) const {
+  void require_entropy(double entropy) const {
     validate(*this);
-    if (!(lower <= upper)) throw error("attune: adaptive_entropy has lower " + detail::text(lower) + " and upper " + detail::text(upper) + "; expected lower <= upper");
+    if (!(lower <= upper)) {
+      throw error("attune: adaptive_entropy has lower " + detail::text(lower) + " and upper " + detail::text(upper) + "; expected lower <= upper");
+    }
     if (!std::isfinite(entropy)) throw error("attune: the entropy given to adaptive_entropy is " + detail::text(entropy) + "; expected a finite number [nat]");
   }
 };
