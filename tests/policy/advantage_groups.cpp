@@ -296,6 +296,9 @@ TEST_CASE("advantage: GDPO is the whitened sum of the advantages of each reward"
   CHECK_THROWS_AS(adv::gdpo(attune::as_view(rewards.data(), 6, 2), vector{1}, {.group_size = 3}, scratch, result), attune::error);
   CHECK_THROWS_AS(adv::gdpo(attune::as_view(rewards.data(), 6, 2), vector{1, not_a_number}, {.group_size = 3}, scratch, result), attune::error);
   CHECK_THROWS_AS(adv::gdpo(attune::as_view(rewards.data(), 6, 2), weights, {.group_size = 3}, scratch, result, {.each = adv::lite_ppo}), attune::error);
+  vector one(1, 42.0);  // the sums of a batch of one cannot be whitened
+  CHECK_THROWS_AS(adv::gdpo(attune::as_view(rewards.data(), 1, 2), weights, {.group_size = 1}, scratch, one, {.each = {.single = group_of_one::raw}}), attune::error);
+  CHECK(one[0] == 42);
 }
 
 TEST_CASE("advantage: pass@k, OPO, ReMax and GPG have the numbers of their formulas") {

@@ -233,7 +233,7 @@ TEST_CASE("tokens: what is active and not finite stays visible and is counted (P
   CHECK_THROWS_WITH(adv::statistics_of_tokens(all, attune::packed(r)), "attune: value 1 is nan; expected a finite number");
 }
 
-TEST_CASE("tokens: rewards go to the last active token, minus KL at each; advantages to all (P56)") {
+TEST_CASE("tokens: rewards go to the last active token, minus KL at each, advantages to all (P56)") {
   const vector rewards{1, not_a_number, 3, 4, 5}, kl = mixed.values(12);
   const vector placed = same_bits(mixed, {kl}, [&](const auto& where, const auto& x, auto out) {
     const auto report = adv::token_rewards(where, rewards, out, {.kl = x[0], .coefficient = .5});

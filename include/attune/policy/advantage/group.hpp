@@ -91,6 +91,7 @@ void write_group(const sequences& groups, const view<const T, 2>& rewards, std::
 ///   of_groups(rewards, {.group_size = 8}, advantages, dr_grpo);              // REINFORCE++ baseline: the group's mean,
 ///   whiten(advantages, advantages);                                          // then whitened over the batch; or on_every_token, whiten_tokens
 ///
+/// A bound on rewards is reward::clip: on the rewards before (TRL's RLOO), or on the advantages after (OpenRLHF).
 /// Throws attune::error, before anything is written: sizes and groups that are wrong; an active reward that is NaN or infinite; a group
 /// with one active completion, unless `single` says what it gets; options outside their domain or without meaning together.
 template <tensor Rewards>
