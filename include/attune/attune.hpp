@@ -103,6 +103,19 @@
 #include <attune/link/sigmoid.hpp>
 #include <attune/link/smoothed.hpp>
 #include <attune/link/square.hpp>
+#include <attune/policy/advantage/baselines.hpp>
+#include <attune/policy/advantage/gae.hpp>
+#include <attune/policy/advantage/gdpo.hpp>
+#include <attune/policy/advantage/group.hpp>
+#include <attune/policy/advantage/grouping.hpp>
+#include <attune/policy/advantage/optimal_baseline.hpp>
+#include <attune/policy/advantage/pass_at_k.hpp>
+#include <attune/policy/advantage/token_rewards.hpp>
+#include <attune/policy/advantage/tokens.hpp>
+#include <attune/policy/advantage/v_trace.hpp>
+#include <attune/policy/advantage/whiten.hpp>
+#include <attune/policy/controller/adaptive_entropy.hpp>
+#include <attune/policy/controller/kl.hpp>
 #include <attune/policy/correction/importance.hpp>
 #include <attune/policy/correction/off_policy_mask.hpp>
 #include <attune/policy/correction/report.hpp>
@@ -219,6 +232,7 @@
 #include <attune/reward/expert_iteration.hpp>
 #include <attune/reward/length_penalty.hpp>
 #include <attune/reward/lsc.hpp>
+#include <attune/reward/overlong.hpp>
 #include <attune/reward/par.hpp>
 #include <attune/reward/polynomial.hpp>
 #include <attune/reward/process_reward.hpp>

@@ -55,6 +55,43 @@ void for_each_operation(Visitor&& visit) {
                         .call = "nash_md_coefficients", .source = "arXiv:2312.00886"});
   visit(operation_entry{.name = "sppo_reward", .on = "completions of a group", .formula = "(logp - old_logp - eta*(reward - softmean(reward)))**2", .where = "softmean = log(mean(exp(eta*reward)))/eta",
                         .call = "optimal_value, evaluate(a_star_po{.beta = 1}, singles)", .source = "arXiv:2405.00675, verl's recipe"});
+  visit(operation_entry{.name = "grpo_advantage", .on = "groups", .formula = "advantage = (r - mean(r))/(std(r) + eps)", .where = "over the group, std with ddof = 1; 0 where all r are equal",
+                        .call = "advantage::of_groups(rewards, {.group_size = K}, result)", .source = "arXiv:2402.03300", .also = "group_norm"});
+  visit(operation_entry{.name = "dr_grpo_advantage", .on = "groups", .formula = "advantage = r - mean(r)", .call = "advantage::of_groups, options advantage::dr_grpo", .source = "arXiv:2503.20783"});
+  visit(operation_entry{.name = "rloo_advantage", .on = "groups", .formula = "advantage = K/(K - 1)*(r - mean(r))", .where = "= r - mean of the others",
+                        .call = "advantage::of_groups, options advantage::rloo", .source = "arXiv:2402.14740", .also = "leave_one_out"});
+  visit(operation_entry{.name = "lite_ppo_advantage", .on = "groups", .formula = "advantage = (r - mean(r))/(std(all r) + eps)", .where = "mean of the group, std of the batch",
+                        .call = "advantage::of_groups, options advantage::lite_ppo", .source = "arXiv:2508.08221", .also = "scale_rewards_batch"});
+  visit(operation_entry{.name = "reinforce_plus_plus_baseline", .on = "groups", .formula = "advantage = (a - mean(a))/sqrt(var(a) + eps)", .where = "a = r - mean(r) of the group; over the batch",
+                        .call = "advantage::of_groups with dr_grpo, then whiten or whiten_tokens", .source = "arXiv:2501.03262", .also = "reinforce_baseline minus_baseline"});
+  visit(operation_entry{.name = "gdpo_advantage", .on = "groups with several rewards", .formula = "advantage = (a - mean(a))/(std(a) + eps)", .where = "a = sum(w[k]*(r[k] - mean(r[k]))/(std(r[k]) + eps)) of the group; over the batch",
+                        .call = "advantage::gdpo", .source = "arXiv:2601.05242", .also = "normalize_then_sum"});
+  visit(operation_entry{.name = "pass_at_k_advantage", .on = "groups", .formula = "advantage = (r - second)/(std(r) + eps) for the best, else 0", .call = "advantage::pass_at_k",
+                        .source = "arXiv:2503.19595", .also = "grpo_passk"});
+  visit(operation_entry{.name = "opo_advantage", .on = "groups", .formula = "advantage = r - sum(length*r)/sum(length)", .call = "advantage::opo", .source = "arXiv:2505.23585"});
+  visit(operation_entry{.name = "remax_advantage", .on = "groups", .formula = "advantage = r - r_greedy", .call = "advantage::remax", .source = "arXiv:2310.10505"});
+  visit(operation_entry{.name = "gpg_advantage", .on = "groups", .formula = "advantage = B/nonzero*(r - mean(r))", .where = "nonzero: rewards of the batch that are not 0", .call = "advantage::gpg",
+                        .source = "arXiv:2504.02546, convention of verl"});
+  visit(operation_entry{.name = "gae", .on = "tokens of completions", .formula = "A[t] = r[t] + gamma*V[t + 1] - V[t] + gamma*lambda*A[t + 1]", .call = "advantage::gae(where, rewards, values, advantages, returns)",
+                        .source = "arXiv:1506.02438 eqs. 11 to 16"});
+  visit(operation_entry{.name = "decoupled_gae", .on = "tokens of completions", .formula = "gae with one lambda for A and one for the returns", .where = "lambda = max(1 - 1/(alpha*length), 0) by length",
+                        .call = "advantage::gae with .policy_lambda or .length_alpha", .source = "arXiv:2504.05118", .also = "vapo length_adaptive_gae"});
+  visit(operation_entry{.name = "reinforce_plus_plus", .on = "tokens of completions", .formula = "R[t] = r[t] + gamma*R[t + 1], whitened over the tokens of the batch",
+                        .call = "advantage::token_rewards, advantage::discounted_returns, advantage::whiten_tokens", .source = "arXiv:2501.03262"});
+  visit(operation_entry{.name = "optimal_token_baseline", .on = "tokens of groups", .formula = "A[t] = R[t] - sum(W[t]*R[t])/sum(W[t])", .where = "over the group; W[t] = sum(1 - 2*p[i] + sum(p**2) for i <= t)",
+                        .call = "advantage::optimal_token_baseline; of completions: advantage::optimal_baseline", .source = "arXiv:2602.07078", .also = "otb"});
+  visit(operation_entry{.name = "v_trace", .on = "tokens of completions", .formula = "v[t] = V[t] + rho*(r[t] + gamma*V[t + 1] - V[t]) + gamma*c*(v[t + 1] - V[t + 1])",
+                        .where = "rho = min(rho_bar, pi/mu), c = lambda*min(c_bar, pi/mu)", .call = "advantage::v_trace", .source = "arXiv:1802.01561 eq. 1", .also = "impala"});
+  visit(operation_entry{.name = "whiten", .on = "completions or tokens", .formula = "(x - mean(x))/sqrt(var(x) + eps)", .where = "of the batch, statistics merge over ranks", .call = "advantage::whiten, advantage::whiten_tokens",
+                        .source = "arXiv:2009.01325", .also = "masked_whiten normalize_advantages"});
+  visit(operation_entry{.name = "kl_in_reward", .on = "tokens of completions", .formula = "r[t] = -coefficient*kl[t] + (reward if t is last else 0)", .call = "advantage::token_rewards", .source = "arXiv:1909.08593"});
+  visit(operation_entry{.name = "adaptive_kl", .on = "averages over completions", .formula = "coefficient*(1 + min(max(kl/target - 1, -clip), clip)*n/horizon)", .call = "adaptive_kl::update(kl, n)",
+                        .source = "arXiv:1909.08593 section 2.2", .also = "kl_ctrl fixed_kl"});
+  visit(operation_entry{.name = "adaptive_entropy", .on = "averages over tokens", .formula = "coefficient + step if entropy <= target else coefficient - step", .where = "in [0, 1]; applied only while entropy <= target",
+                        .call = "adaptive_entropy::applied(entropy), update(entropy)", .source = "arXiv:2505.22312"});
+  visit(operation_entry{.name = "soft_overlong", .on = "lengths of completions", .formula = "max(factor*min((max_length - buffer - n)/buffer, 0), lowest)", .call = "reward::soft_overlong{}.value(n)",
+                        .source = "arXiv:2503.14476 eq. 13", .also = "dapo_overlong"});
+  visit(operation_entry{.name = "stop_properly", .on = "completions", .formula = "factor*r if truncated else r", .call = "reward::stop_properly", .source = "ProRL"});
   visit(operation_entry{.name = "l3m", .on = "averages over completions", .formula = "multiplier = mu/max(-C, s)", .where = "C: moving estimate of limit - E[r] or E[r] - limit, mu falls exponentially",
                         .call = "l3m.step(progress, samples, d_logp)", .source = "arXiv:2410.21533"});
   visit(operation_entry{.name = "dual_ascent", .on = "averages over completions", .formula = "multiplier = max(0, multiplier + rate*C)",

@@ -42,6 +42,8 @@ class sequences {
     if (!offsets.absent()) require_offsets();
   }
 
+  std::int64_t rows() const { return rows_; }  ///< of the tensors, as columns()
+  std::int64_t columns() const { return columns_; }
   std::int64_t size() const { return offsets_.absent() ? rows_ : offsets_.extent(0) - 1; }
   tokens operator[](std::int64_t s) const {
     if (offsets_.absent()) return {s, 0, columns_};

@@ -58,26 +58,17 @@ struct statistics {
   static double width(double w) { return w > 0 ? w : 1; }
 };
 
-/// Statistics of a batch in two passes: the mean, from differences to the first reward, then squared deviations from it, corrected by the
-/// square of their sum, which rounding leaves. rewards [B]: float or double, any stride; mask [B], optional: a reward under a 0 is not
-/// read.
-/// Throws attune::error for a reward that is NaN or infinite: it would stay in the statistics for ever.
-template <tensor Rewards>
-statistics statistics_of(Rewards&& rewards, view<const std::uint8_t> mask = {}) {
-  const auto r = as_view<1>(static_cast<Rewards&&>(rewards));
-  static_assert(real<std::remove_const_t<typename decltype(r)::element>>, "attune: rewards are float or double");
-  if (!mask.absent()) attune::detail::require_extent(mask.extent(0), r.extent(0), "mask", "rewards");
-  const auto each = [&](const auto& visit) {
-    for (std::int64_t i = 0; i < r.extent(0); ++i) {
-      if (mask.absent() || mask(i) != 0) visit(i, static_cast<double>(r(i)));
-    }
-  };
+namespace detail {
 
+/// Statistics of the numbers for which each(visit) calls visit(i, x), twice and alike, in two passes, see statistics_of. `name` is for the
+/// message about number i. Throws attune::error for one that is NaN or infinite: it would stay in the statistics for ever.
+template <class Each>
+statistics two_passes(const Each& each, const char* name) {
   statistics s;
   double first = 0, differences = 0;
   each([&](std::int64_t i, double x) {
     if (!std::isfinite(x)) {
-      throw error(std::string("attune: reward ") + attune::detail::text((long long)i) + " is " + attune::detail::text(x) + "; expected a finite number");
+      throw error(std::string("attune: ") + name + " " + attune::detail::text((long long)i) + " is " + attune::detail::text(x) + "; expected a finite number");
     }
     if (s.count++ == 0) first = x;
     differences += x - first;
@@ -95,6 +86,26 @@ statistics statistics_of(Rewards&& rewards, view<const std::uint8_t> mask = {}) 
   const double correction = deviations * deviations / n;
   s.squares = squares > correction ? squares - correction : 0;
   return s;
+}
+
+}  // namespace detail
+
+/// Statistics of a batch in two passes: the mean, from differences to the first reward, then squared deviations from it, corrected by the
+/// square of their sum, which rounding leaves. rewards [B]: float or double, any stride; mask [B], optional: a reward under a 0 is not
+/// read.
+/// Throws attune::error for a reward that is NaN or infinite: it would stay in the statistics for ever.
+template <tensor Rewards>
+statistics statistics_of(Rewards&& rewards, view<const std::uint8_t> mask = {}) {
+  const auto r = as_view<1>(static_cast<Rewards&&>(rewards));
+  static_assert(real<std::remove_const_t<typename decltype(r)::element>>, "attune: rewards are float or double");
+  if (!mask.absent()) attune::detail::require_extent(mask.extent(0), r.extent(0), "mask", "rewards");
+  return detail::two_passes(
+      [&](const auto& visit) {
+        for (std::int64_t i = 0; i < r.extent(0); ++i) {
+          if (mask.absent() || mask(i) != 0) visit(i, static_cast<double>(r(i)));
+        }
+      },
+      "reward");
 }
 
 }  // namespace attune::reward
