@@ -12,7 +12,8 @@ below() {
     ranking) echo "core divergence" ;;
     catalog) echo "catalog core divergence link ranking score preference policy distill reward constraint" ;;
     score) echo "core divergence $samples" ;;
-    preference | policy | distill | reward) echo "core divergence link ranking score $samples" ;;
+    preference | policy | reward) echo "core divergence link ranking score $samples" ;;
+    distill) echo "core divergence policy/sequences.hpp rows $running" ;;
     constraint) echo "core divergence link ranking score preference reward $samples" ;;
     reference) echo "core $running" ;;
     rows) echo "core divergence $running" ;;
