@@ -50,7 +50,8 @@ struct one_row {
 template <class G> one_row run(const G& g, const std::vector<double>& policy, const std::vector<double>& target) {
   one_row r{7, std::vector<double>(policy.size(), 7)};
   const auto size = std::int64_t(policy.size());
-  attune::row_divergence(g, as_view(policy.data(), 1, size), as_view(target.data(), 1, size), as_view(&r.value, 1), as_view(r.gradient.data(), 1, size));
+  attune::row_divergence(g, as_view(policy.data(), 1, size), as_view(target.data(), 1, size), as_view(&r.value, 1),
+                         as_view(r.gradient.data(), 1, size));
   return r;
 }
 const double none = -std::numeric_limits<double>::infinity();

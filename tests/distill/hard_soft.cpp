@@ -63,7 +63,8 @@ template <class T> void check_textbook(std::int64_t classes, const hard_soft_opt
     for (std::size_t v = 0; v < p.size(); ++v) {
       const double c = double(d.coefficients[i]), a = c * o.hard / o.hard_temperature * double(plain[v] - (v == label)),
                    b = c * o.soft / temperature * double(k * (pi[v] - p[v]));
-      const double allowed = 1.01 * half_ulp<T>() * (std::abs(a) + std::abs(b) + std::abs(a + b)) + u * std::abs(c) * (1 + double(k)) * double(pi[v] + p[v] + plain[v]);
+      const double rounded = std::abs(a) + std::abs(b) + std::abs(a + b), masses = double(pi[v] + p[v] + plain[v]);
+      const double allowed = 1.01 * half_ulp<T>() * rounded + u * std::abs(c) * (1 + double(k)) * masses;
       worst = attune::max(worst, std::abs(from(d.gradient[i * p.size() + v]) - (a + b)) / allowed);
     }
     CHECK(worst <= 1);
@@ -95,7 +96,8 @@ TEST_CASE("hard_soft: the gradient is that of the value by finite differences, p
   std::vector<double> value(1), g(8), scratch(8);
   const hard_soft_options o{.hard = 0.4, .soft = 0.6, .times_temperature_squared = true, .hard_temperature = 0.9, .divergence = {.temperature = 2}};
   const generalized_jensen_shannon f{0.3};
-  hard_soft(f, as_view(policy.data(), 1, 8), as_view(teacher.data(), 1, 8), label, value, as_view(g.data(), 1, 8), as_view(scratch.data(), 1, 8), weight, o);
+  hard_soft(f, as_view(policy.data(), 1, 8), as_view(teacher.data(), 1, 8), label, value, as_view(g.data(), 1, 8), as_view(scratch.data(), 1, 8),
+            weight, o);
   const auto loss = [&](const std::vector<double>& x) {
     hard_soft(f, as_view(x.data(), 1, 8), as_view(teacher.data(), 1, 8), label, value, {}, {}, {}, o);
     return 1.375 * value[0];

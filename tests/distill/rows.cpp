@@ -239,7 +239,7 @@ TEST_CASE("adaptive_kl: equal rows, vocabularies, classes without mass") {
   CHECK((std::isfinite(g[0]) && g[2] == 0));
 }
 
-TEST_CASE("adaptive_kl and uld: strides, in place, threads, scratch rows and halves change no bit, masked rows are not read, broken ones stay visible") {
+TEST_CASE("adaptive_kl and uld: strides, in place, threads and scratch rows change no bit, masked rows are not read, broken ones stay visible") {
   const auto each = [](const auto& call) {
     problem<float> d(5, 33, 33);
     const row_report report = call(d, attune::serial{}, d.x(), d.y(), d.g(), d.scratch(), view<const std::uint8_t>{});

@@ -44,7 +44,8 @@ template <class Visit> void for_sequences(const Visit& visit) {
 double kl(const tree& student, const tree& teacher) {  // of whole sequences
   double sum = 0;
   for_sequences([&](int a, int b) {
-    const double pi = student.log_probability(0, a) + student.log_probability(a + 1, b), p = teacher.log_probability(0, a) + teacher.log_probability(a + 1, b);
+    const double pi = student.log_probability(0, a) + student.log_probability(a + 1, b);
+    const double p = teacher.log_probability(0, a) + teacher.log_probability(a + 1, b);
     sum += std::exp(pi) * (pi - p);
   });
   return sum;
@@ -53,7 +54,8 @@ double kl(const tree& student, const tree& teacher) {  // of whole sequences
 template <class Finish> row mean_gradient(const tree& student, const tree& teacher, const Finish& finish) {
   row gradient(12, 0);
   for_sequences([&](int a, int b) {
-    const row own{student.log_probability(0, a), student.log_probability(a + 1, b)}, theirs{teacher.log_probability(0, a), teacher.log_probability(a + 1, b)};
+    const row own{student.log_probability(0, a), student.log_probability(a + 1, b)};
+    const row theirs{teacher.log_probability(0, a), teacher.log_probability(a + 1, b)};
     row advantages(2);
     on_policy_advantages(one_row(theirs), one_row(own), one_row(advantages));
     finish(advantages);
