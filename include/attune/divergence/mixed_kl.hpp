@@ -2,6 +2,7 @@
 #pragma once
 
 #include <attune/core/parameter.hpp>
+#include <attune/divergence/exponentials.hpp>
 #include <attune/divergence/forward_kl.hpp>
 #include <attune/divergence/reverse_kl.hpp>
 
@@ -20,8 +21,16 @@ struct mixed_kl {
   double forward = 0.5;
 
   template <class S> ATTUNE_FN S value(S u) const { return mix(forward_kl{}.value(u), reverse_kl{}.value(u)); }
-  template <class S> ATTUNE_FN S slope(S u) const { return mix(forward_kl{}.slope(u), u); }
-  template <class S> ATTUNE_FN S curvature(S u) const { return mix(forward_kl{}.curvature(u), S(1)); }
+  // a e^-u as one product: finite for a small a also where e^-u is not.
+  template <class S> ATTUNE_FN S slope(S u) const {
+    const S a = S(lane_of<S>(forward)), inner = select(abs(u) < S(1), u, S(0));
+    const S ahead = select(abs(u) < S(1), -a * expm1(-inner), a - detail::times_exp(a, -u));
+    return forward == 1 ? ahead : ahead + S(lane_of<S>(1 - forward)) * u;
+  }
+  template <class S> ATTUNE_FN S curvature(S u) const {
+    using R = lane_of<S>;
+    return detail::times_exp(S(R(forward)), -u) + S(R(1 - forward));
+  }
   template <class S> ATTUNE_FN S slope_difference(S a, S b) const { return mix(forward_kl{}.slope_difference(a, b), a - b); }
 
   template <class S> ATTUNE_FN S term(S p, S pi, S u) const { return mix(forward_kl{}.term(p, pi, u), reverse_kl{}.term(p, pi, u)); }
