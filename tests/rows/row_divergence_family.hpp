@@ -48,6 +48,14 @@ inline formula exact(generalized_jensen_shannon g, real t) {
   return {-b * std::log(m) + (1 - b) * t * std::log(t / m), (1 - b) * std::log(t / m)};
 }
 inline formula exact(chi_squared_kl, real t) { return {(t - 1) * (t - 1) / 2 + t * std::log(t) - t + 1, t - 1 + std::log(t)}; }
+inline formula exact(mixed_kl g, real t) {
+  const formula a = exact(forward_kl{}, t), b = exact(reverse_kl{}, t);
+  return {g.forward * a.f + (1 - g.forward) * b.f, g.forward * a.slope + (1 - g.forward) * b.slope};
+}
+inline formula exact(scaled_jensen_shannon g, real t) {
+  const formula f = exact(generalized_jensen_shannon{g.beta}, t);
+  return {f.f / (g.beta * (1 - g.beta)), f.slope / (g.beta * (1 - g.beta))};
+}
 
 template <class Test> void for_generators(const Test& test) {
   attune::catalog::for_each_divergence([&](const auto& entry) {

@@ -10,9 +10,11 @@
 #include <attune/divergence/generalized_jensen_shannon.hpp>
 #include <attune/divergence/jeffreys.hpp>
 #include <attune/divergence/jensen_shannon.hpp>
+#include <attune/divergence/mixed_kl.hpp>
 #include <attune/divergence/neyman_chi_squared.hpp>
 #include <attune/divergence/pearson_chi_squared.hpp>
 #include <attune/divergence/reverse_kl.hpp>
+#include <attune/divergence/scaled_jensen_shannon.hpp>
 #include <attune/divergence/skewed_forward_kl.hpp>
 #include <attune/divergence/skewed_reverse_kl.hpp>
 #include <attune/divergence/squared_hellinger.hpp>
@@ -75,6 +77,15 @@ void for_each_divergence(Visitor&& visit) {
   visit(catalog_entry<divergence::chi_squared_kl>{
       .name = "chi_squared_kl", .family = "divergence", .formula = "(t - 1)**2/2 + t*log(t) - t + 1", .where = "t = exp(log_t)",
       .slope = "t - 1 + log(t)", .argument = "log_t", .is = {.nonnegative = true}, .source = "arXiv:2407.13399 (mixed chi-squared)"});
+  visit(catalog_entry<divergence::mixed_kl>{
+      .name = "mixed_kl", .family = "divergence", .formula = "forward*(t - 1 - log(t)) + (1 - forward)*(t*log(t) - t + 1)", .where = "t = exp(log_t)",
+      .slope = "forward*(1 - 1/t) + (1 - forward)*log(t)", .argument = "log_t", .is = {.nonnegative = true},
+      .source = "torchtune SymmetricKLLoss, NeMo-RL mixed; arXiv:2404.02657", .also = "symmetric_kl"});
+  visit(catalog_entry<divergence::scaled_jensen_shannon>{
+      .name = "scaled_jensen_shannon", .family = "divergence",
+      .formula = "t - 1 - log(t) if beta == 0 else (t*log(t) - t + 1 if beta == 1 else t*log(t/m)/beta - log(m)/(1 - beta))",
+      .where = "t = exp(log_t); m = beta + (1 - beta)*t", .slope = "1 - 1/t if beta == 0 else log(t/m)/beta", .argument = "log_t",
+      .is = {.nonnegative = true}, .source = "arXiv:2306.13649 (JSD(beta)), divided by beta (1 - beta)"});
 }
 
 }  // namespace attune::catalog

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The catalogue: what is no function of one sample's log-probabilities. These match or choose the samples of a batch, act on single tokens,
-// follow a run's averages, or move the reference model, before or after the units, and go with any of them. Their tests are tests/exec/aot.cpp,
-// tests/rows, tests/policy, tests/constraint, tests/reward and tests/reference.
+// follow a run's averages, distil from a teacher, or move the reference model, before or after the units, and go with any of them. Their tests are
+// tests/exec/aot.cpp, tests/rows, tests/policy, tests/distill, tests/constraint, tests/reward and tests/reference.
 #pragma once
 
 namespace attune {
@@ -92,6 +92,24 @@ void for_each_operation(Visitor&& visit) {
   visit(operation_entry{.name = "soft_overlong", .on = "lengths of completions", .formula = "max(factor*min((max_length - buffer - n)/buffer, 0), lowest)", .call = "reward::soft_overlong{}.value(n)",
                         .source = "arXiv:2503.14476 eq. 13", .also = "dapo_overlong"});
   visit(operation_entry{.name = "stop_properly", .on = "completions", .formula = "factor*r if truncated else r", .call = "reward::stop_properly", .source = "ProRL"});
+  visit(operation_entry{.name = "generalized_jsd", .on = "rows of logits", .formula = "beta*KL(T, m) + (1 - beta)*KL(S, m)",
+                        .where = "m = beta*T + (1 - beta)*S; KL(T, S) at beta = 0, KL(S, T) at 1",
+                        .call = "distill::with_generalized_jsd(beta, ...), row_divergence or top_k_divergence", .source = "arXiv:2306.13649", .also = "gkd jsd"});
+  visit(operation_entry{.name = "adaptive_kl", .on = "rows of logits", .formula = "a*KL(T, S) + (1 - a)*KL(S, T)",
+                        .where = "a: share of the teacher's head, the likeliest classes with half the mass, in sum(abs(T - S))",
+                        .call = "distill::adaptive_kl", .source = "arXiv:2404.02657", .also = "akl"});
+  visit(operation_entry{.name = "uld", .on = "rows of logits", .formula = "sum(abs(sorted(S)[k] - sorted(T)[k]))",
+                        .where = "vocabularies of any sizes", .call = "distill::uld", .source = "arXiv:2402.12030"});
+  visit(operation_entry{.name = "hard_soft", .on = "rows of logits", .formula = "hard*-log(S[label]) + soft*D(T, S)",
+                        .where = "D: any divergence, times temperature**2 if asked for", .call = "distill::hard_soft", .source = "arXiv:1503.02531",
+                        .also = "kd_ratio"});
+  visit(operation_entry{.name = "opd", .on = "sampled tokens", .formula = "advantage = log(T[y]) - log(S[y])",
+                        .call = "distill::on_policy_advantages", .source = "arXiv:2306.13649", .also = "on_policy_distillation"});
+  visit(operation_entry{.name = "iw_opd", .on = "sampled tokens", .formula = "weight = 1 + gamma*(1 - sum(abs(a[:t]))/sum(abs(a)))",
+                        .where = "a: advantages of opd", .call = "distill::position_weights", .source = "arXiv:2606.22600 algorithm 1"});
+  visit(operation_entry{.name = "minillm", .on = "sampled tokens", .formula = "sum(gamma**(i - t)*a[i] for i >= t)",
+                        .where = "a: advantages of opd; divided by the sum of the powers if normalised", .call = "distill::reward_to_go",
+                        .source = "arXiv:2306.08543"});
   visit(operation_entry{.name = "l3m", .on = "averages over completions", .formula = "multiplier = mu/max(-C, s)", .where = "C: moving estimate of limit - E[r] or E[r] - limit, mu falls exponentially",
                         .call = "l3m.step(progress, samples, d_logp)", .source = "arXiv:2410.21533"});
   visit(operation_entry{.name = "dual_ascent", .on = "averages over completions", .formula = "multiplier = max(0, multiplier + rate*C)",

@@ -226,16 +226,14 @@ template <class P, class G, class T, class U, target_kind Kind> class divergence
   bool streamed_;
 };
 
-template <class P, execution_policy Policy, divergence::generator G, class T, class U, target_kind Kind>
-row_report row_divergence(Policy policy, const G& generator, const view<const T, 2>& policy_logits, const target_rows<U, Kind>& given,
-                          const view<arithmetic<T>>& values, const view<T, 2>& gradient, const view<const arithmetic<T>>& coefficients,
-                          const divergence_options& o) {
-  const view<const U, 2>& target = given.rows;
-  const std::int64_t rows = policy_logits.extent(0), classes = policy_logits.extent(1);
-  validate(generator);
+/// What row_divergence and the distillation losses made of it refuse.
+template <class T, class U>
+void require_divergence(const view<const T, 2>& policy_logits, const view<const U, 2>& target, const view<arithmetic<T>>& values,
+                        const view<T, 2>& gradient, const view<const arithmetic<T>>& coefficients, const divergence_options& o) {
+  const std::int64_t rows = policy_logits.extent(0);
   require_temperature<arithmetic<T>>(o.temperature);
   require_rows(target, rows, "target_logits");
-  if (o.classes == vocabulary::equal) require_extent(target.extent(1), classes, "target_logits (in columns)", "policy_logits");
+  if (o.classes == vocabulary::equal) require_extent(target.extent(1), policy_logits.extent(1), "target_logits (in columns)", "policy_logits");
   require_rows(values, rows, "values");
   require_rows_if_given(coefficients, rows, "coefficients");
   require_rows_if_given(o.mask, rows, "divergence_options.mask");
@@ -246,6 +244,16 @@ row_report row_divergence(Policy policy, const G& generator, const view<const T,
       if (overlap<T>(gradient, target)) throw error("attune: gradient overlaps target_logits; expected memory of its own");
     }
   }
+}
+
+template <class P, execution_policy Policy, divergence::generator G, class T, class U, target_kind Kind>
+row_report row_divergence(Policy policy, const G& generator, const view<const T, 2>& policy_logits, const target_rows<U, Kind>& given,
+                          const view<arithmetic<T>>& values, const view<T, 2>& gradient, const view<const arithmetic<T>>& coefficients,
+                          const divergence_options& o) {
+  const view<const U, 2>& target = given.rows;
+  const std::int64_t rows = policy_logits.extent(0), classes = policy_logits.extent(1);
+  validate(generator);
+  require_divergence(policy_logits, target, values, gradient, coefficients, o);
   const divergence_row<P, G, T, U, Kind> on_row(generator, o.temperature, is_streamed(gradient, policy_logits.data()));
   const auto looked_at = [&](const auto& row) {
     const std::int64_t common = classes < target.extent(1) ? classes : target.extent(1);
