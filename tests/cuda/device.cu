@@ -49,6 +49,29 @@ ATTUNE_FN jet<T> jet_of_single(const F& objective, T x) {
   return {loss.value, {loss.grad[0], T(0)}};
 }
 
+/// A policy-gradient objective on a token whose ratio is e^x, its advantage of either sign: the loss and its derivatives by log pi and log-ratio.
+template <class T, class F>
+ATTUNE_FN jet<T> jet_of_token(const F& objective, T x) {
+  using D = attune::dual<T, 2>;
+  attune::token<D> sample;
+  sample.old_logp = T(-1.25);
+  sample.logp = D::variable(x < T(1) ? x - T(1.25) : T(-0.25), 0);
+  sample.log_ratio = D::variable(x, 1);
+  sample.ref_logp = T(-1.5);
+  sample.advantage = x * x < T(4) ? T(0.75) : T(-0.75);
+  sample.selected = x < T(3) ? T(0) : T(1);
+  const D loss = objective(sample);
+  return {loss.value, {loss.grad[0], loss.grad[1]}};
+}
+/// A critic's loss at V = x.
+template <class T, class F>
+ATTUNE_FN jet<T> jet_of_value(const F& objective, T x) {
+  using D = attune::dual<T, 1>;
+  const attune::value_estimate<D> sample{D::variable(x, 0), T(0.5), T(1)};
+  const D loss = objective(sample);
+  return {loss.value, {loss.grad[0], T(0)}};
+}
+
 template <class F>
 struct on_number {
   F f;
@@ -63,6 +86,16 @@ template <class F>
 struct on_single {
   F objective;
   template <class T> ATTUNE_FN jet<T> operator()(T x) const { return jet_of_single(objective, x); }
+};
+template <class F>
+struct on_token {
+  F objective;
+  template <class T> ATTUNE_FN jet<T> operator()(T x) const { return jet_of_token(objective, x); }
+};
+template <class F>
+struct on_value {
+  F objective;
+  template <class T> ATTUNE_FN jet<T> operator()(T x) const { return jet_of_value(objective, x); }
 };
 /// A scalar unit as a function: value through attune::apply, so that the derivative is the unit's slope.
 template <class Unit>
@@ -138,20 +171,10 @@ void compare(const char* name, F f) {
   }
 }
 
-template <class F>
-void compare_number(const char* name, F f) {
-  compare<float>(name, on_number<F>{f});
-  compare<double>(name, on_number<F>{f});
-}
-template <class F>
-void compare_pair(const char* name, F objective) {
-  compare<float>(name, on_pair<F>{objective});
-  compare<double>(name, on_pair<F>{objective});
-}
-template <class F>
-void compare_single(const char* name, F objective) {
-  compare<float>(name, on_single<F>{objective});
-  compare<double>(name, on_single<F>{objective});
+template <template <class> class On, class F>
+void compare_both(const char* name, F f) {
+  compare<float>(name, On<F>{f});
+  compare<double>(name, On<F>{f});
 }
 }  // namespace
 
@@ -161,19 +184,23 @@ int main() {
     std::puts("skipped: compiled and linked; there is no GPU to run on");
     return 77;
   }
-  compare_number("arithmetic", arithmetic{});
+  compare_both<on_number>("arithmetic", arithmetic{});
   attune::for_each_unit([](const auto& entry) {
     using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
     if constexpr (attune::group_objective<unit>) {
       // groups run on the host
     } else if constexpr (attune::single_objective<unit>) {
-      compare_single(entry.name, unit{});
+      compare_both<on_single>(entry.name, unit{});
+    } else if constexpr (attune::token_objective<unit>) {
+      compare_both<on_token>(entry.name, unit{});
+    } else if constexpr (attune::value_objective<unit>) {
+      compare_both<on_value>(entry.name, unit{});
     } else if constexpr (attune::is_objective<unit>) {
-      compare_pair(entry.name, unit{});
+      compare_both<on_pair>(entry.name, unit{});
     } else {
-      compare_number(entry.name, unit_value<unit>{});
+      compare_both<on_number>(entry.name, unit_value<unit>{});
     }
-    if constexpr (attune::divergence::generator<unit>) compare_number(entry.name, generator_products<unit>{});
+    if constexpr (attune::divergence::generator<unit>) compare_both<on_number>(entry.name, generator_products<unit>{});
   });
   std::printf("%d differences between device and host\n", failures);
   return failures == 0 ? 0 : 1;
