@@ -196,6 +196,6 @@ NOT_COMPARED = [
     "`aot` and `aot_unpaired` of several pairs: attune has them as a call on a batch.",
     "`ld_alpha` and `use_weighting`: attune has them between tokens and sequences, not as objectives.",
     "`hinge` and `ipo` of TRL's TPO trainer and `ipo` of its CPO trainer: no unit of that name.",
-    "Groups, policy gradients, distillation.",
+    "Groups, distillation.",
     "16-bit types: attune's losses take float and double.",
 ]

@@ -6,6 +6,8 @@ import platform
 import mpmath
 
 import options
+import policy_inputs
+import policy_peers
 from inputs import REALISTIC, shown
 from objectives import CONVENTIONS, KNOWN, NOT_COMPARED
 
@@ -38,6 +40,25 @@ An option is changed, and loss and gradient of a few samples are compared bit by
 which may refuse it. *fails*: the configuration is accepted, but computing the gradient raises. TRL's documentation names `robust` and
 `exo_pair` for `label_smoothing` of its DPO trainer, and one loss each for `discopop_tau`, `simpo_gamma` and `tpo_l_gamma`; it also says
 that `alphapo` sets cpo_alpha to 0. What is ignored is ignored silently unless it says "warns".
+"""
+
+
+POLICY = """\
+## Policy gradient
+
+The same for losses of sampled tokens. Both get a batch: log-probabilities of tokens by the policy, the old policy, the reference and the
+sampler, advantages, entropies, masks; and return the loss and its derivatives by all log-probabilities (`bnpo, entropy`: by the entropies too).
+TRL's `_compute_loss` runs as it is, in trainers made by their own `__init__`; a stand-in is the method that computes log-probabilities of a
+model, and the generation. Ratios to a sampler are made by TRL's own code as well. attune's side is a program on the public interface
+(`tests/peers/policy.cpp`). The right values are the catalogue's formulas of a token, with ratio, mean, penalty and multipliers
+(`tests/peers/policy_right.py`), at {digits} digits.
+
+Inputs: {realistic} realistic batches (4 sequences of 1 to 6 tokens, padding, tokens of tools; garbage is finite there) and small extreme ones: one
+log-ratio or all of a sequence 0 ... ±1000 with advantages 1, -1, 0; log pi - log ref ±1e-9 ... ±1000; behind the mask NaN, infinities and log-ratios
+of 1000; empty rows. In the tables an input is a batch, an *error* as above (the scale of a sum is that of its terms), and *lost* is also a
+derivative of 0 where the right one is no finite number of the type.
+
+In the calls below B is the number of rows, items the tokens of the whole batch.
 """
 
 
@@ -95,7 +116,9 @@ def short(x):
 def example(r, what, case):
     _, k, name = case
     truth = r.truths[k][name]
-    given = ", ".join(f"{member} {shown(r.samples[k][member])}" for member in r.unit["reads"] if member in r.samples[k])
+    given = r.shown(k)
+    if not isinstance(given, str):
+        given = ", ".join(f"{member} {shown(number)}" for member, number in given.items())
     return [f"`{r.peer.name()}`", what, given, name, short(truth[0]) if truth else "undefined",
             *(short(r.got[system, "f32"][k][name]) for system in ("TRL", "attune"))]
 
@@ -114,26 +137,65 @@ def examples(results):
                     yield example(r, f"{system}: {kind}", min(cases, key=lambda case: case[1]))
 
 
-def reasons(results):
-    for n in KNOWN:
-        units = [f"`{unit}`" for unit in n.units if any(r.peer.unit == unit for r in results)]
+def reasons(results, known):
+    for n in known:
+        present = dict.fromkeys(r.peer.unit for r in results)
+        units = [f"`{unit}`" for unit in n.units if unit in present]
+        others = [f"`{unit}`" for unit in present if unit not in n.units]
+        if units and len(units) > 2 * len(others):
+            units = ["all but " + ", ".join(others) if others else "all"]
         if units:
             yield f"{n.system}, {', '.join(units)}, {' '.join(n.arithmetics)}, {' '.join(n.kinds)}: {n.reason}."
 
 
-def text(results, absent, version, refusal):
+def policy_pairing(results):
+    yield ["name", "TRL", "attune"]
+    for r in results:
+        yield [f"`{r.peer.unit}`", f"{r.peer.trainer}: {settings(r.peer.options)}", f"`{r.peer.call}`"]
+
+
+def agreeing(results):
+    return ", ".join(f"`{r.peer.name()}`" for r in results if len(r.tally) == 4 and all(tally.is_clean() for tally in r.tally.values()))
+
+
+def distinct(rows):
+    """Of rows with the same kind of failure and the same input the first."""
+    seen = set()
+    for row in rows:
+        if (row[1], row[2]) not in seen:
+            yield row
+        seen.add((row[1], row[2]))
+
+
+def policy(results):
+    """The section on policy gradient."""
+    import policy_right
+    yield POLICY.format(realistic=policy_inputs.REALISTIC, digits=policy_right.DIGITS)
+    yield from rows_as_table(policy_pairing(results))
+    yield from rows_as_table(accuracy(results))
+    yield from ["On the realistic batches alone, in f32, what is NaN, inf, lost or off by an amount that matters: "
+                f"{'; '.join(in_earnest(results))}.", "", "Reasons, as above:", "", *items(reasons(results, policy_peers.KNOWN))]
+    yield from ["In f32, of every kind of failure the mildest batch; of what is off the worst; each batch once:", "",
+                *rows_as_table(distinct(examples(results)))]
+    yield from ["Options that are accepted and ignored by the loss, as above. Before one is changed, a KL term (beta) and a sampler of its own with "
+                "token_truncate are on; RLOO's configuration has epsilon only, and uses it.", ""]
+    for name in options.POLICY:
+        yield from rows_as_table(options.table(name))
+    yield from ["Conventions that differ:", "", *items(policy_peers.CONVENTIONS), "Not compared:", "", *items(policy_peers.NOT_COMPARED)]
+
+
+def text(results, policies, absent, version, refusal):
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("trl", "torch", "transformers", "mpmath"))
-    agree = [f"`{r.peer.name()}`" for r in results if len(r.tally) == 4 and all(tally.is_clean() for tally in r.tally.values())]
     machine = f"Python {platform.python_version()}, {platform.machine()}"
     lines = [HEAD.format(versions=f"{versions}, {machine}", attune=version, realistic=REALISTIC)]
     lines += ["## Losses", "", *rows_as_table(accuracy(results)),
-              f"Both are right within rounding, on every input and in both types, in: {', '.join(agree)}.", "",
+              f"Both are right within rounding, on every input and in both types, in: {agreeing(results)}.", "",
               "On the realistic inputs alone, in f32, what is NaN, inf, lost or off by an amount that matters: "
               f"{'; '.join(in_earnest(results))}.", ""]
     if absent:
         lines += [f"Not in the catalogue that this page was made with, and left out: {', '.join(f'`{name}`' for name in absent)}.", ""]
     lines += ["## Reasons", "", "Whatever is off, NaN, inf or lost has one of these reasons, or the comparison fails:", ""]
-    lines += items(reasons(results))
+    lines += items(reasons(results, KNOWN))
     lines += ["## Examples", "", "In f32. Of every kind the mildest input; of what is off the worst.", ""]
     lines += rows_as_table(examples(results))
     lines += ["## Options that are accepted and ignored", "", OPTIONS]
@@ -142,4 +204,5 @@ def text(results, absent, version, refusal):
     lines += ["In attune an objective has only the parameters that it uses, and another one is refused:", "", f"    {refusal}", ""]
     lines += ["## Conventions that differ", "", *items(CONVENTIONS)]
     lines += ["## What was compared with what", "", *rows_as_table(pairing(results)), "Not compared:", "", *items(NOT_COMPARED)]
+    lines += policy(policies)
     return "\n".join(lines)

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # attune beside TRL's own loss code, on the same inputs:  sh tests/peers/run.sh [FOLDER]
 # Makes a Python environment in FOLDER (default: build/peers), installs TRL there at the version below if it is missing (some gigabytes with
-# torch's CUDA; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu takes the small build), builds the program explore (or takes
-# $EXPLORE), compares, and writes docs/peers.md (or $PAGE). About ten minutes. 1: they disagree without a reason; 77: it cannot be run here.
+# torch's CUDA; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu takes the small build), builds the programs explore and
+# policy (or takes $EXPLORE and $POLICY), compares, and writes docs/peers.md (or $PAGE). About ten minutes. 1: they disagree without a reason; 77: it cannot be run here.
 # As a test (--if-asked) it takes the folder from $ATTUNE_PEERS, and is skipped without it.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -45,4 +45,9 @@ if [ -z "$explore" ]; then
   cmake --build build/peers-explore --target explore
   explore=build/peers-explore/examples/explore
 fi
-exec "$python" tests/peers/compare.py --explore "$explore" --page "$page"
+policy=${POLICY:-}
+if [ -z "$policy" ]; then
+  policy=$folder/policy
+  "${CXX:-c++}" -std=c++20 -O2 -Iinclude tests/peers/policy.cpp -pthread -o "$policy"
+fi
+exec "$python" tests/peers/compare.py --explore "$explore" --policy "$policy" --page "$page"

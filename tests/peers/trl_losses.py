@@ -95,6 +95,9 @@ TRAINERS = {  # trainer, configuration, model, data, options that every one of t
 }
 
 
+REWARDED = {"A2PO", "GRPO", "GMPO", "RLOO"}  # trainers that sample, and are given a reward
+
+
 class Warnings(logging.Handler):
     """The warnings that are given while it is in use."""
 
@@ -123,7 +126,7 @@ def make(name, options):
     trainer, configuration, model, data, always = TRAINERS[name]
     with Warnings() as given:
         args = configuration(output_dir=FOLDER, bf16=False, use_cpu=True, report_to="none", disable_tqdm=True, **always, **options)
-        rewards = {"reward_funcs": lambda completions, **_: [0.0] * len(completions)} if name == "A2PO" else {}
+        rewards = {"reward_funcs": lambda completions, **_: [0.0] * len(completions)} if name in REWARDED else {}
         made = trainer(model=tiny_model(model, **({"num_labels": 1} if model is SCORES else {})), args=args,
                        train_dataset=datasets.Dataset.from_list(data), processing_class=tokenizer(), **rewards)
     made.peer = name

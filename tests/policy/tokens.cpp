@@ -333,17 +333,30 @@ TEMPLATE_TEST_CASE("a ratio that overflows has gradient 0 where it is clipped or
   clipped.run(cispo{}, {.reduction = token_reduction::token_sum});
   CHECK(double(clipped.d[2]) == Approx(-1.2));
   for (const auto& d : {clipped.run(sapo{}, {.reduction = token_reduction::token_sum}).d, clipped.run(gmpo{}, {.reduction = token_reduction::token_sum}).d}) CHECK(d[2] == 0);
+  for (const T d : clipped.run(vespo{}).d) CHECK(d == 0);  // the ratio of the sequence overflows, its weight is 0
   CHECK(clipped.report.non_finite == 0);
   clipped.advantage = {T(-1)};
   clipped.run(ppo{.dual = 3});
   CHECK(clipped.d[2] == 0);
   CHECK(clipped.report.loss() == Approx(5. / 3));
+  clipped.run(ppo{});  // nothing holds this ratio: infinite, and seen
+  CHECK(clipped.d[2] == infinity<T>);
+  CHECK(clipped.report.non_finite == 1);
   clipped.advantage = {T(0)};
   clipped.run(ppo{});
   CHECK(clipped.report.loss_sum == 0);
   CHECK((clipped.d == std::vector<T>{T(0), T(0), T(0)}));
   clipped.advantage = {std::numeric_limits<T>::quiet_NaN()};
   CHECK(clipped.run(ppo{}).report.non_finite == 3);  // an active NaN stays visible
+}
+
+TEMPLATE_TEST_CASE("the corrected k3 penalty has the derivative c r u, however far the reference is", "", float, double) {
+  using T = TestType;
+  for (const T u : {T(-1e-6), T(-20), T(-80), T(-1000), T(0.5), T(20)}) {
+    row<T> r{.logp = {T(-1)}, .old_logp = {T(-1.25)}, .ref_logp = {T(-1) - u}, .advantage = {T(0)}};
+    r.run(penalised{ppo{}, corrected_kl_penalty<kl::k3>{.coefficient = 0.5}});
+    CHECK(double(r.d[0]) == Approx(0.5 * std::exp(0.25) * double(r.logp[0] - r.ref_logp[0])).epsilon(8 * double(std::numeric_limits<T>::epsilon())).margin(0));
+  }
 }
 
 TEST_CASE("the ratio of a sequence is a mean of log-ratios, one term a sequence (P13)") {

@@ -40,7 +40,7 @@ struct corrected_kl_penalty {
   Estimator estimator{};
 
   template <class S> ATTUNE_FN S operator()(const token<S>& x) const {
-    return weighted<S>(real_of<S>(lane_of<S>(coefficient)), exp(x.log_ratio) * apply(estimator, x.ref_log_ratio()));
+    return weighted<S>(real_of<S>(lane_of<S>(coefficient)), corrected(x.log_ratio, x.ref_log_ratio()));
   }
   static constexpr auto parameters() {
     using self = corrected_kl_penalty;
@@ -48,6 +48,19 @@ struct corrected_kl_penalty {
   }
   template <class Visit> constexpr void for_each_part(Visit&& visit) const {
     if constexpr (parametrised<Estimator>) visit(estimator);
+  }
+
+ private:
+  /// e^l K(u). Where the token's own ratio is meant, l and u move together, and the derivative is e^l (K + K')(u): in closed form if the
+  /// estimator has it, because K and K' cancel where the reference has much more mass (k3: e^-u - 1 + u and 1 - e^-u; their sum is u).
+  template <class S> ATTUNE_FN S corrected(const S& l, const S& u) const { return exp(l) * apply(estimator, u); }
+  template <class T, int N> ATTUNE_FN dual<T, N> corrected(const dual<T, N>& l, const dual<T, N>& u) const {
+    dual<T, N> product = exp(l) * apply(estimator, u);
+    if constexpr (requires { estimator.scored_slope(u.value); }) {
+      const T slope = exp(l.value) * estimator.scored_slope(u.value);
+      for (int i = 0; i < N; ++i) product.grad[i] = select(l.grad[i] == u.grad[i], slope * u.grad[i], product.grad[i]);
+    }
+    return product;
   }
 };
 

@@ -44,6 +44,14 @@ struct token_kind {
 template <class O>
 concept token_objective = objective_on<O, token_kind>;
 
+namespace detail {
+/// The value alone, for what an objective takes as a constant.
+template <class S> ATTUNE_FN real_of<S> constant(const S& x) {
+  if constexpr (is_dual<S>) return x.value;
+  else return x;
+}
+}  // namespace detail
+
 /// Whose importance ratio a token's log_ratio is. With l[t] = log pi - log pi_old of token t, w[t] its weight (1, if none is given) and sums over
 /// the active tokens of its sequence:
 ///

@@ -18,8 +18,9 @@ struct ratio_clip {
 
   template <class S> ATTUNE_FN S operator()(const S& log_ratio, const real_of<S>& advantage) const {
     using R = real_of<S>;
-    const S ratio = exp(log_ratio), top = S(R(lane_of<S>(1 + high))), bottom = S(R(lane_of<S>(1 - low))), most = S(R(lane_of<S>(dual)));
-    const S worse = min(max(ratio, bottom), most);
+    const S ratio = exp(log_ratio), top = S(R(lane_of<S>(1 + high))), bottom = S(R(lane_of<S>(1 - low)));
+    S worse = max(ratio, bottom);
+    if (dual < infinity<double>) worse = min(worse, S(R(lane_of<S>(dual))));  // else a ratio that overflows would be taken for a bounded one
     return select(advantage > R(0), min(ratio, top), select(advantage < R(0), worse, S(R(1))));
   }
   /// 1: an upper bound holds; -1: the lower one; 0: none.
@@ -36,7 +37,8 @@ struct ratio_clip {
 ///   loss = -min(r A, clip(r, 1 - low, 1 + high) A),     for A < 0 at most dual |A|
 ///   d loss / d log_ratio = -r A where no bound holds, else exactly 0
 ///
-/// r = e^log_ratio; A advantage. dual = inf: no second bound; then A < 0 and a huge ratio have a loss as huge. dual > 1 is the dual clip, and
+/// r = e^log_ratio; A advantage. dual = inf: no second bound; then A < 0 and a huge ratio have a loss as huge, and where the ratio overflows
+/// loss and derivative are infinite. dual > 1 is the dual clip, and
 /// TRL's and Liger's delta where that is at least 1 + high.
 /// Source   Schulman et al. 2017, arXiv:1707.06347 eq. 7; dual: Ye et al. 2019, arXiv:1912.09729 eq. 5; low and high apart: arXiv:2503.14476.
 template <ratio_level Level, token_reduction Reduction>

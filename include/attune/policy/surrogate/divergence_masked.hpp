@@ -22,10 +22,6 @@ ATTUNE_FN S masked_reinforce(const token<S>& x, double cap, const Masked& masked
   const S kept = -(weight * x.logp * x.advantage);
   return select(x.old_logp == x.old_logp, select(masked, S(R(0)), kept), S(x.old_logp));
 }
-template <class S> ATTUNE_FN real_of<S> constant(const S& x) {
-  if constexpr (is_dual<S>) return x.value;
-  else return x;
-}
 }  // namespace detail
 
 /// Masked where, for A > 0, p - p_old > high, else p_old - p > low: their total variation distance.

@@ -68,11 +68,11 @@ struct vespo {
   template <class S> ATTUNE_FN S operator()(const token<S>& x) const {
     using R = real_of<S>;
     const auto choose = [&](double positive_one, double negative_one) {
-      return S(select(x.advantage >= R(0), R(lane_of<S>(positive_one)), R(lane_of<S>(negative_one))));
+      return select(x.advantage >= R(0), R(lane_of<S>(positive_one)), R(lane_of<S>(negative_one)));
     };
-    const S l = detach(x.log_ratio);
-    const S weight = exp(choose(k_positive, k_negative) * l - choose(lambda_positive, lambda_negative) * expm1(l));
-    return -(weight * x.logp * x.advantage);
+    const R l = detail::constant(x.log_ratio);  // no dual number with derivative 0: where e^l overflows it would be 0 x inf
+    const R weight = exp(choose(k_positive, k_negative) * l - choose(lambda_positive, lambda_negative) * expm1(l));
+    return -(x.logp * (weight * x.advantage));
   }
 
   static constexpr auto parameters() {
