@@ -5,7 +5,7 @@
 
 #include <attune/catalog/token.hpp>
 #include <attune/exec/evaluate_tokens.hpp>
-#include <attune/policy/kl/combinations.hpp>
+#include <attune/policy/kl/estimators.hpp>
 #include <attune/policy/penalised.hpp>
 
 #include <sstream>
@@ -18,10 +18,10 @@ using attune::ratio_level;
 using attune::token_recipe;
 using attune::token_reduction;
 
-/// Estimators as one unit, so that every surrogate is compiled with one penalty. The branch is the same for all tokens.
+/// Estimators as one unit, so that every surrogate is compiled with one penalty. The branch is the same for all tokens. k3+ is
+/// straight_through<k3, k2>: its slope is not the derivative of its value.
 enum class estimator { k1, k2, k3, k3_plus };
 struct chosen_kl {
-  static constexpr bool slope_is_derivative = false;  // of k3+
   estimator which = estimator::k3;
 
   template <class S> ATTUNE_FN S value(S u) const {
