@@ -275,6 +275,7 @@ TEST_CASE("align: the policy gradient raises the reward of what the model writes
 TEST_CASE("align: an on-policy run that is interrupted and resumed takes the steps of one that is not, whatever the threads") {
   auto s = policy_settings(GENERATE(as<std::string>{}, "grpo", "clip_cov"));
   s.reference = s.policy.name == "grpo" ? "soft:0.6" : "frozen";
+  s.sft_steps = 60, s.sft_rate = 1e-2;  // probabilities that differ, so that clip_cov has tokens to choose from
   const auto pairs = align::synthetic_preferences(s.pairs, 1).pairs;
   align::trainer whole(s, pairs), part(s, pairs);
   whole.fit(silent, never), whole.align(silent, never);
