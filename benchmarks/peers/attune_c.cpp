@@ -134,6 +134,17 @@ PEERS_API int peers_dpo(double beta, const float* chosen, const float* rejected,
   });
 }
 
+/// PPO's clipped surrogate, mean over tokens [sequences, length], and its derivatives by the policy's log-probabilities.
+PEERS_API int peers_ppo(double clip, const float* logp, const float* old_logp, const float* advantage, float* d_logp, double* loss,
+                        std::int64_t sequences, std::int64_t length, int threads) {
+  return run(threads, [&](auto policy) {
+    const attune::tokens<float> batch{.logp = attune::as_view(logp, sequences, length), .old_logp = attune::as_view(old_logp, sequences, length),
+                                      .advantage = vector(advantage, sequences)};
+    const attune::token_gradients<float> gradients{.logp = attune::as_view(d_logp, sequences, length)};
+    *loss = attune::evaluate(policy, attune::ppo{.low = clip, .high = clip}, batch, gradients).loss();
+  });
+}
+
 PEERS_API int peers_soft_update_f32(float* reference, const float* policy_parameters, double policy_weight, std::int64_t size,
                                     int threads) {
   return run(threads,

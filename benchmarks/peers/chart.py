@@ -19,9 +19,9 @@ def bars(results):
             if r["threads"] != 1 or "vs_best_torch" not in row:
                 continue
             form = row["attune_form"].partition(", ")[2]
-            size = r["size"].partition("=")[2] if r["operation"].startswith("DPO") else ""
+            size = r["size"].partition("=")[2] if r["operation"].startswith(("DPO", "PPO")) else ""
             kind, _, detail = r["dtype"].partition(" ")
-            words = [r["operation"], form, detail, f"{size} pairs" if size else ""]
+            words = [r["operation"], form, detail, f"{size} {'pairs' if r['operation'].startswith('DPO') else 'tokens'}" if size else ""]
             yield ", ".join(w for w in words if w), kind, row["vs_best_torch"]
 
 

@@ -354,6 +354,41 @@ def dpo(attune, pairs, threads):
     return Case(result, lambda got: max(largest_error(got[:1], right[:1]), pairs * largest_error(got[1:3], right[1:])), 2e-6)
 
 
+# ---- PPO
+
+CLIP = 0.2
+PPO_FORMS = {
+    "min of both products": lambda logp, old, a: -torch.min((r := torch.exp(logp - old)) * a, r.clamp(1 - CLIP, 1 + CLIP) * a).mean(),
+    "max of both losses": lambda logp, old, a: torch.max(-(r := torch.exp(logp - old)) * a, -r.clamp(1 - CLIP, 1 + CLIP) * a).mean(),
+}
+
+
+def ppo(attune, tokens, threads):
+    length = min(tokens, 1024)
+    shape = (tokens // length, length)
+    generator = torch.Generator().manual_seed(5)
+    old = -torch.empty(shape).exponential_(1, generator=generator)
+    # In steps of 1/64, so that no ratio lies on a bound: there rounding decides whether a token has a gradient.
+    logp = old + (torch.empty(shape).normal_(0, 0.2, generator=generator) * 64).round() / 64
+    advantage = torch.empty(shape[0], 1).normal_(0, 1, generator=generator)
+    loss, d_logp = torch.zeros(1, dtype=torch.float64), torch.zeros(shape)
+    call = attune.call("peers_ppo", CLIP, logp, old, advantage, d_logp, loss, *shape, threads)
+
+    def with_autograd(form, inputs=(logp, old, advantage)):
+        leaf = inputs[0].detach().requires_grad_()
+
+        def run():
+            value = form(leaf, *inputs[1:])
+            return (value.detach(), *torch.autograd.grad(value, [leaf]))
+        return run
+
+    result = [Contestant("attune", checked(call, loss, d_logp), family="attune")]
+    result += [Contestant(name, with_autograd(form)) for name, form in PPO_FORMS.items()]
+    result += [Contestant(f"compile({name})", with_autograd(fast)) for name, fast in compiled_forms(PPO_FORMS)]
+    right = with_autograd(PPO_FORMS["max of both losses"], [c.double() for c in (logp, old, advantage)])()
+    return Case(result, lambda got: max(largest_error(got[:1], right[:1]), tokens * largest_error(got[1:2], right[1:])), 4e-6)
+
+
 # ---- soft update
 
 def judge_update(before, policy, sampled):
@@ -439,6 +474,10 @@ def cases(attune, peers, classes_list, thread_counts, mib, wanted):
         for threads in thread_counts:
             yield from chosen("DPO, value + gradients", "f32", f"B={pairs}", threads,
                               lambda pairs=pairs, threads=threads: dpo(attune, pairs, threads))
+    for tokens in (1024 * 1024, 1024):
+        for threads in thread_counts:
+            yield from chosen("PPO, value + gradients", "f32", f"T={tokens}", threads,
+                              lambda tokens=tokens, threads=threads: ppo(attune, tokens, threads))
     for variant in ("f32", "bf16 with master", "bf16 compensated"):
         for threads in thread_counts:
             yield from chosen("soft update", variant, f"n={(mib << 20) // 4}", threads,

@@ -92,13 +92,19 @@ TEST_CASE("term and weight are p f(pi/p) and pi f'(pi/p), also where a factor ov
   });
 }
 
+template <class G> double share_of_forward_kl(const G&) { return 1; }
+template <class G> double share_of_reverse_kl(const G&) { return 1; }
+double share_of_forward_kl(const attune::divergence::mixed_kl& g) { return g.forward; }
+double share_of_reverse_kl(const attune::divergence::mixed_kl& g) { return 1 - g.forward; }
+
 TEST_CASE("limits at t = 0 and t = infinity") {
   for_each_generator([](auto g) {
-    // At u = -+7e4 also t^0.02 is there, and what grows without limit has grown like 0.02 times the logarithm at least (a KL in a mixture).
+    // At u = -+7e4 also t^0.02 is there. What grows without limit has grown like the logarithm at least; of mixed_kl, like its share of that.
+    const double down = share_of_forward_kl(g), up = share_of_reverse_kl(g);
     if (std::isfinite(g.value_at_zero())) CHECK(g.value(-7e4) == Approx(g.value_at_zero()));
-    else CHECK(g.value(-7e4) >= 1400);
+    else CHECK(g.value(-7e4) > 6e4 * down);
     if (std::isfinite(g.slope_at_infinity())) CHECK(g.slope(7e4) == Approx(g.slope_at_infinity()));
-    else CHECK(g.slope(7e4) >= 1400);
+    else CHECK(g.slope(7e4) > 6e4 * up);
     const double weight = g.weight(1.0, std::exp(-700.0), -700.0);
     if (std::isfinite(g.weight_at_zero())) CHECK(weight == Approx(g.weight_at_zero()).margin(1e-5));
     else CHECK(weight < -1e6);

@@ -12,13 +12,9 @@ below() {
     ranking) echo "core divergence" ;;
     catalog) echo "catalog core divergence link ranking score preference policy distill reward constraint" ;;
     score) echo "core divergence $samples" ;;
-<<<<<<< HEAD
-    preference | distill | reward) echo "core divergence link ranking score $samples" ;;
+    preference | reward) echo "core divergence link ranking score $samples" ;;
     policy) echo "core divergence link ranking score reward $samples" ;;
-=======
-    preference | policy | reward) echo "core divergence link ranking score $samples" ;;
     distill) echo "core divergence policy/sequences.hpp rows $running" ;;
->>>>>>> h7_distill
     constraint) echo "core divergence link ranking score preference reward $samples" ;;
     reference) echo "core $running" ;;
     rows) echo "core divergence $running" ;;

@@ -120,6 +120,8 @@ def parameter_choices(unit, rng):
                 lower, upper = (float(p["domain"][k]) for k in ("lower", "upper"))
                 if lower == 0 and upper == float("inf"):
                     chosen[p["name"]] = (0.03125, 3.0)[kind]
+                elif upper == 0:
+                    chosen[p["name"]] = (-1.5, -0.25)[kind]
                 elif lower == 1:
                     chosen[p["name"]] = (1.5, 3.0)[kind]
                 elif lower == 0:

@@ -11,6 +11,7 @@
 #include <attune/policy/penalised.hpp>
 
 #include <functional>
+#include <map>
 
 using namespace attune;
 using matrix = std::vector<std::vector<double>>;  // a row a sequence
@@ -444,6 +445,73 @@ TEST_CASE("on policy every ratio is 1, and the gradient that of REINFORCE") {
     CHECK(r.old_kl == 0);
     for (std::size_t k = 0; k < a.d_logp.size(); ++k) CHECK(a.d_logp[k] == b.d_logp[k]);
   }
+}
+
+TEST_CASE("every option and parameter changes the result, or is refused (P21, P33)") {
+  const ragged<double> data;
+  std::map<std::string, std::vector<double>> seen;
+  int changes = 0, refusals = 0;
+  catalog::for_each_token_objective([&](const auto& entry) {
+    using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
+    const token_recipe own = recipe_of(unit{});
+    const auto run = [&](const any_objective<token_kind, double>& objective, const token_options& o, auto change) {
+      laid_out<double> b(data, layout::right_padded);
+      auto batch = b.batch(objective, data);
+      change(b, batch);
+      std::vector<double> result{evaluate(objective, batch, b.gradients(objective), o).loss_sum};
+      result.insert(result.end(), b.d_logp.begin(), b.d_logp.end());
+      return result;
+    };
+    const auto nothing = [](auto&, auto&) {};
+    const std::vector<double> before = run(unit{}, {}, nothing);
+    seen[entry.name] = before;
+    const auto changes_or_refuses = [&](const std::string& what, const token_options& o, auto change) {
+      INFO(entry.name << ": " << what);
+      try {
+        const std::vector<double> after = run(unit{}, o, change);
+        CHECK(after != before);
+        ++changes;
+      } catch (const error&) {
+        ++refusals;
+      }
+    };
+    for (const ratio_level level : levels) {
+      if (level != own.ratio.level || own.ratio.upper < infinity<double>) changes_or_refuses("ratio " + std::to_string(int(level)), {.ratio = level}, nothing);
+    }
+    for (const token_reduction reduction : reductions) {
+      token_options o{.reduction = reduction};
+      if (reduction == token_reduction::constant_length) o.constant_length = 40;
+      if (reduction != own.reduction) changes_or_refuses("reduction " + std::to_string(int(reduction)), o, nothing);
+    }
+    changes_or_refuses("normalizer", {.normalizer = 7}, nothing);
+    changes_or_refuses("constant_length", {.constant_length = 7}, nothing);
+    changes_or_refuses("on_policy", {.on_policy = true}, [](auto&, auto& batch) { batch.old_logp = {}; });
+    changes_or_refuses("mask", {}, [](auto& b, auto&) { b.mask[b.place[0]] = 0; });
+    changes_or_refuses("correction", {}, [](auto& b, auto& batch) { batch.correction = b.shaped(std::as_const(b.correction)); });
+    changes_or_refuses("token_weight", {}, [](auto& b, auto& batch) { batch.token_weight = b.shaped(std::as_const(b.token_weight)); });
+    changes_or_refuses("token_advantage", {}, [](auto& b, auto& batch) { batch.advantage = {}, batch.token_advantage = b.shaped(std::as_const(b.token_advantage)); });
+    changes_or_refuses("selected", {}, [](auto& b, auto& batch) { b.selected[b.place[0]] ^= 1, batch.selected = b.shaped(std::as_const(b.selected)); });
+    if constexpr (parametrised<unit>) {
+      for (const auto& parameter : unit::parameters()) {
+        INFO(entry.name << ": " << parameter.name);
+        bool changed = false;
+        for (const double value : {0.01, 0.6, 1.05, 3.0}) {
+          unit other{};
+          other.*parameter.member = value;
+          if (parameter.domain.contains(value)) changed |= run(other, {}, nothing) != before;
+        }
+        CHECK(changed);
+      }
+    }
+  });
+  for (const auto& [name, result] : seen) {
+    for (const auto& [other, same] : seen) {
+      INFO(name << " and " << other);
+      CHECK((result == same) == (name == other));  // no two are the same on a generic batch
+    }
+  }
+  CHECK(changes > 100);
+  CHECK(refusals > 20);
 }
 
 TEST_CASE("wrong batches and options are refused before anything is written") {

@@ -7,6 +7,7 @@
 #include <attune/reward/bradley_terry.hpp>
 #include <attune/reward/clip.hpp>
 #include <attune/reward/length_penalty.hpp>
+#include <attune/reward/overlong.hpp>
 #include <attune/reward/lsc.hpp>
 #include <attune/reward/par.hpp>
 #include <attune/reward/polynomial.hpp>
@@ -54,6 +55,9 @@ void for_each_reward(Visitor&& visit) {
   visit(catalog_entry<reward::length_penalty>{.name = "length_penalty", .family = "reward", .formula = "-per_token*n if n > 0 else 0",
                                               .slope = "-per_token if n > 0 else 0", .argument = "n", .is = {.decreasing = true},
                                               .source = par_code});
+  visit(catalog_entry<reward::soft_overlong>{.name = "soft_overlong", .family = "reward", .formula = "max(factor*min((max_length - buffer - n)/buffer, 0), lowest)",
+                                             .slope = "-factor/buffer if n > max_length - buffer and factor*(max_length - buffer - n)/buffer > lowest else 0",
+                                             .argument = "n", .is = {.decreasing = true}, .source = "arXiv:2503.14476 eq. 13"});
 }
 
 }  // namespace attune::catalog

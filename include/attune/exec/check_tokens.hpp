@@ -60,6 +60,7 @@ void check_token_members(const O& objective, const tokens<T>& batch, const token
   const bool ratio = reads_token(objective, "log_ratio"), old = reads_token(objective, "old_logp");
   const auto presence_of = [&](bool read, bool given, presence in, const char* member) { check_presence(read, given, in, token_kind::batch, member); };
   if (o.on_policy && !batch.old_logp.absent()) throw error("attune: tokens.old_logp is given with token_options.on_policy; expected one of them");
+  if (o.on_policy && !ratio && !old) throw error("attune: token_options.on_policy is given, but this objective reads no ratio; leave it out");
   if (!o.on_policy) presence_of(ratio || old, !batch.old_logp.absent(), presence::usual, "old_logp");
   if (o.ratio && !ratio) throw error("attune: token_options.ratio is given, but this objective reads no ratio; leave it out");
   presence_of(reads_token(objective, "ref_logp"), !batch.ref_logp.absent(), presence::usual, "ref_logp");

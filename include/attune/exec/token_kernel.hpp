@@ -37,22 +37,34 @@ struct run_tokens {
   ATTUNE_PACK_FN static void run(const O* given_objective, const token_run<R>* given_tokens, token_sums<R>* total) {
     const O objective = *given_objective;  // copies: stores of gradients cannot change them, so they stay in registers
     const token_run<R> tokens = *given_tokens;
+    if (WithGradients && !tokens.counted) {
+      sum_packs<P, token_sums<R>> unused;
+      for (int i = 0; i < tokens.size; i += lanes<P>) step<false>(objective, tokens, i, unused);
+      return;
+    }
     for (int first = 0; first < tokens.size; first += run_quantum) {
       sum_packs<P, token_sums<R>> metrics;
-      for (int i = first; i < first + run_quantum; i += lanes<P>) step(objective, tokens, i, metrics);
-      if (tokens.counted) metrics.add_to(*total);
+      for (int i = first; i < first + run_quantum; i += lanes<P>) step<true>(objective, tokens, i, metrics);
+      metrics.add(token_sums<R>::kl, tokens.has_reference ? sum_kl<P>(tokens, first) : P(0.0f));
+      metrics.add_to(*total);
     }
   }
 
  private:
-  template <class P, class O, class R>
-  ATTUNE_PACK_FN static void step(const O& objective, const token_run<R>& tokens, int i, sum_packs<P, token_sums<R>>& metrics) {
-    const P scale = read_pack<P>(tokens.scale + i), zero(0.0f);
+  template <class P, class R>
+  ATTUNE_PACK_FN static token<P> read_token(const token_run<R>& tokens, int i) {
     token<P> x;
     for_each_member<token_kind>([&](auto m, auto) __attribute__((always_inline)) {
       if constexpr (m != 1) std::get<m>(token_kind::members).of(x) = read_pack<P>(tokens.members[m] + i);
     });
     x.log_ratio = tokens.members[1] ? read_pack<P>(tokens.members[1] + i) : x.logp - x.old_logp;
+    return x;
+  }
+
+  template <bool Counted, class P, class O, class R>
+  ATTUNE_PACK_FN static void step(const O& objective, const token_run<R>& tokens, int i, sum_packs<P, token_sums<R>>& metrics) {
+    const P scale = read_pack<P>(tokens.scale + i), zero(0.0f);
+    const token<P> x = read_token<P>(tokens, i);
     P loss, gradient = zero;
     if constexpr (WithGradients) {
       const dual<P, 1> d = objective(moved(x, tokens));
@@ -63,7 +75,7 @@ struct run_tokens {
     } else {
       loss = objective(x);
     }
-    if (tokens.counted) count(objective, x, select(scale == zero, zero, scale * loss), gradient, tokens, i, metrics);
+    if constexpr (Counted) count(objective, x, select(scale == zero, zero, scale * loss), gradient, read_pack<P>(tokens.weight + i), metrics);
   }
 
   /// The token as a function of the variable.
@@ -79,10 +91,9 @@ struct run_tokens {
   }
 
   template <class P, class O, class R>
-  ATTUNE_PACK_FN static void count(const O& objective, const token<P>& x, const P& loss, const P& gradient, const token_run<R>& tokens, int i,
-                                   sum_packs<P, token_sums<R>>& metrics) {
+  ATTUNE_PACK_FN static void count(const O& objective, const token<P>& x, const P& loss, const P& gradient, const P& weight, sum_packs<P, token_sums<R>>& metrics) {
     using sums = token_sums<R>;
-    const P weight = read_pack<P>(tokens.weight + i), zero(0.0f);
+    const P zero(0.0f);
     metrics.add(sums::loss, loss);
     metrics.add(sums::non_finite, select((loss + gradient) * zero == zero, zero, P(1.0f)));
     metrics.add(sums::old_kl, weight * (x.log_ratio * x.log_ratio) * P(0.5f));
@@ -92,7 +103,17 @@ struct run_tokens {
       metrics.add(sums::bounded_high, select(bound > zero, weight, zero));
       metrics.add(sums::bounded_low, select(bound < zero, weight, zero));
     }
-    if (tokens.has_reference) metrics.add(sums::kl, weight * exp_remainder(-x.ref_log_ratio()));
+  }
+  /// In a loop of its own: with it the objective's numbers do not fit into registers.
+  template <class P, class R>
+  ATTUNE_PACK_FN static P sum_kl(const token_run<R>& tokens, int first) {
+    constexpr std::size_t logp = 0, ref_logp = 4;  // of token_kind::members
+    P sum(0.0f);
+    for (int i = first; i < first + run_quantum; i += lanes<P>) {
+      const P u = read_pack<P>(tokens.members[logp] + i) - read_pack<P>(tokens.members[ref_logp] + i);
+      sum = sum + read_pack<P>(tokens.weight + i) * exp_remainder(-u);
+    }
+    return sum;
   }
 };
 

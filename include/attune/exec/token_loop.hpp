@@ -11,6 +11,8 @@
 #include <attune/exec/policy.hpp>           // chunk_range
 #include <attune/exec/token_kernel.hpp>
 
+#include <algorithm>  // fill_n
+
 namespace attune::detail {
 
 template <class T, class P, class O>
@@ -36,8 +38,8 @@ class token_loop {
   /// Sequences range.begin .. range.end - 1: loss_sum and means of tokens; counts and weights are not its business.
   policy_report run(chunk_range range) {
     for (std::int64_t s = range.begin; s < range.end; ++s) {
-      clear_inactive(s);
       const sequence_share share = share_of(batch_, layout_, s);
+      clear_inactive(s, share.count == 0);
       if (share.count > 0) add(s, share);
     }
     flush();
@@ -64,6 +66,7 @@ class token_loop {
   bool shares_ratio() const { return !options_.on_policy && recipe_.ratio.level != ratio_level::token; }
 
   void add(std::int64_t s, const sequence_share& share) {
+    if (share.count >= run_length) flush();  // a long sequence has runs of its own, which can be read where they lie
     const double n = recipe_.ratio.level == ratio_level::sequence_sum ? 1 : share.tokens;
     if (shares_ratio()) shared_ratio_ = sum_log_ratios(s) / n;
     if (!shares_ratio() || recipe_.ratio.level == ratio_level::sequence_token || !with_gradients()) return push(s, share, pass::whole);
@@ -80,11 +83,17 @@ class token_loop {
   double sum_log_ratios(std::int64_t s) const {
     double sum[8] = {};
     std::size_t n = 0;
-    layout_.for_each_active(s, [&](std::int64_t row, std::int64_t t) {
-      const double w = token_weight(row, t);
-      if (!(w > 0)) return;
-      const R l = static_cast<R>(batch_.logp(row, t)) - static_cast<R>(batch_.old_logp(row, t));
-      sum[n++ % 8] += w * static_cast<double>(bounds_ ? bounded(l, advantage_of(s, row, t)) : l);
+    const bool plain = batch_.token_weight.absent() && !bounds_;
+    layout_.for_each_stretch(s, [&](std::int64_t row, std::int64_t begin, std::int64_t end, bool on) {
+      if (!on) return;
+      const T *now = &batch_.logp(row, begin), *old = &batch_.old_logp(row, begin);
+      const std::int64_t step = batch_.logp.stride(1), old_step = batch_.old_logp.stride(1);
+      for (std::int64_t t = begin; t < end; ++t, now += step, old += old_step) {
+        const double w = plain ? 1 : token_weight(row, t);
+        if (!(w > 0)) continue;
+        const R l = static_cast<R>(*now) - static_cast<R>(*old);
+        sum[n++ % 8] += plain ? static_cast<double>(l) : w * static_cast<double>(bounded(l, advantage_of(s, row, t)));
+      }
     });
     return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
   }
@@ -265,16 +274,17 @@ class token_loop {
     }
   }
   /// Gradients of tokens that are left out are 0.
-  void clear_inactive(std::int64_t s) const {
+  void clear_inactive(std::int64_t s, bool skipped) const {
     if (!with_gradients()) return;
-    const bool skipped = share_of(batch_, layout_, s).count == 0;
     layout_.for_each_stretch(s, [&](std::int64_t row, std::int64_t begin, std::int64_t end, bool on) {
       if (on && !skipped) return;
-      for (std::int64_t t = begin; t < end; ++t) {
-        gradients_.logp(row, t) = T(0);
-        if (!gradients_.entropy.absent()) gradients_.entropy(row, t) = T(0);
-      }
+      clear(gradients_.logp, row, begin, end);
+      if (!gradients_.entropy.absent()) clear(gradients_.entropy, row, begin, end);
     });
+  }
+  static void clear(const view<T, 2>& x, std::int64_t row, std::int64_t begin, std::int64_t end) {
+    if (x.stride(1) == 1) return void(std::fill_n(&x(row, begin), end - begin, T(0)));
+    for (std::int64_t t = begin; t < end; ++t) x(row, t) = T(0);
   }
 
   const O& objective_;

@@ -82,6 +82,10 @@ class sequences {
       const void* zero = std::memchr(from, 0, static_cast<std::size_t>(end - t));
       return zero ? t + (static_cast<const std::uint8_t*>(zero) - from) : end;
     }
+    for (std::uint64_t eight = 0; !on && mask_.stride(1) == 1 && t + 8 <= end; t += 8) {  // padding is long
+      std::memcpy(&eight, &mask_(row, t), 8);
+      if (eight != 0) break;
+    }
     while (t < end && (mask_(row, t) != 0) == on) ++t;
     return t;
   }
