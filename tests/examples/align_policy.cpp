@@ -19,7 +19,11 @@ const auto never = [] { return false; };
 
 align::settings policy_settings(const std::string& name = "grpo") {
   align::settings s = tiny_settings();
-  s.policy = {.name = name, .reward = "similar", .advantage = "", .group = 4, .updates = 2, .kl = "", .kl_coefficient = 0.04, .entropy_coefficient = 0.01, .reduction = ""};
+  s.policy.name = name;
+  s.policy.reward = "similar";
+  s.policy.group = 4;
+  s.policy.updates = 2;
+  s.policy.entropy_coefficient = 0.01;
   s.batch = 3;
   s.steps = 4;
   return s;
