@@ -67,7 +67,7 @@ if [ ! -e "$build/align" ] || [ -n "$(find include examples/align examples/demo.
   echo "building examples/align with $CXX ..."
   rm -f "$build"/*.o
   # Sources that take longest first.
-  slow="objective.cpp options.cpp trainer.cpp main.cpp"
+  slow="objective.cpp trainer.cpp policy_objective.cpp options.cpp main.cpp"
   { printf '%s\n' $slow; (cd examples/align && printf '%s\n' *.cpp) | grep -v -x -F "$(printf '%s\n' $slow)"; } |
     CXX=$CXX xargs -n 1 -P "$(nproc 2> /dev/null || echo 1)" sh examples/demo.sh --compile
   "$CXX" -pthread "$build"/*.o -o "$build/align"

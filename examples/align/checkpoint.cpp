@@ -17,7 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view header = "attune align checkpoint 2\n";
+constexpr std::string_view header = "attune align checkpoint 3\n";
 
 /// FNV-1a, 64 bits.
 std::uint64_t hash(std::string_view bytes, std::uint64_t h = 0xcbf29ce484222325u) {
@@ -34,23 +34,41 @@ constexpr double attune::report::*report_members[] = {
     &attune::report::reward_chosen, &attune::report::reward_rejected, &attune::report::logp_chosen, &attune::report::logp_rejected,
     &attune::report::weight_chosen, &attune::report::weight_rejected};
 
+constexpr double attune::policy_report::*policy_members[] = {
+    &attune::policy_report::loss_sum,    &attune::policy_report::weight, &attune::policy_report::tokens, &attune::policy_report::bounded_high,
+    &attune::policy_report::bounded_low, &attune::policy_report::kl,     &attune::policy_report::old_kl, &attune::policy_report::entropy};
+
+/// visit(number) for all numbers of an evaluation, the same when written as when read.
+template <class Evaluation, class Visit> void for_each_number(Evaluation& e, Visit visit) {
+  for (auto* r : {&e.objective, &e.ranking}) {
+    for (auto member : report_members) visit(r->*member);
+    visit(r->count);
+    visit(r->non_finite);
+  }
+  auto& p = e.policy;
+  for (auto member : policy_members) visit(p.tokens.*member);
+  for (auto* n : {&p.tokens.sequences, &p.tokens.count, &p.tokens.non_finite, &p.truncated, &p.groups, &p.constant_groups, &p.updates}) visit(*n);
+  for (auto* s : {&p.rewards, &p.lengths}) {
+    visit(s->count);
+    for (auto* x : {&s->mean, &s->squares, &s->lowest, &s->highest}) visit(*x);
+  }
+}
+
 json pack(const evaluation& e) {
   json j = json::array();
-  for (const attune::report* r : {&e.objective, &e.ranking}) {
-    for (auto member : report_members) j.push_back(bits(r->*member));
-    j.push_back(r->count);
-    j.push_back(r->non_finite);
-  }
+  for_each_number(e, [&](const auto& x) {
+    if constexpr (std::is_same_v<decltype(x), const double&>) j.push_back(bits(x));
+    else j.push_back(x);
+  });
   return j;
 }
 evaluation unpack(const json& j) {
   evaluation e;
   std::size_t i = 0;
-  for (attune::report* r : {&e.objective, &e.ranking}) {
-    for (auto member : report_members) r->*member = from_bits(j.at(i++));
-    r->count = j.at(i++);
-    r->non_finite = j.at(i++);
-  }
+  for_each_number(e, [&](auto& x) {
+    if constexpr (std::is_same_v<decltype(x), double&>) x = from_bits(j.at(i++));
+    else x = j.at(i++).get<std::int64_t>();
+  });
   return e;
 }
 
@@ -108,6 +126,7 @@ json parse(const std::string& path, const std::string& file, std::string_view& r
 
 void require_same(const std::string& path, const json& stored, const settings& s, std::uint64_t data_digest) {
   const json mine = fingerprint(s);
+  if (stored.at("settings").contains("policy") && !s.on_policy()) refuse(path, "the checkpoint was made with --policy; this run has none");
   for (const auto& [name, value] : mine.items()) {
     if (stored.at("settings").value(name, json()) != value) {
       refuse(path, "the checkpoint was made with " + name + " = " + stored.at("settings").value(name, json()).dump() + "; this run has " +

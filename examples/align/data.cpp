@@ -88,6 +88,12 @@ preference_tokens tokenise(const preference_text& pair, std::size_t context) {
   return tokens;
 }
 
+std::string text_of(const std::vector<std::int32_t>& tokens, std::size_t first, std::size_t last) {
+  std::string bytes;
+  for (std::size_t t = first; t < last; ++t) bytes += tokens[t] < begin_token ? std::string(1, char(tokens[t])) : "";
+  return bytes;
+}
+
 std::size_t batch::active() const { return std::accumulate(mask.begin(), mask.end(), std::size_t(0)); }
 
 batch make_batch(const std::vector<preference_tokens>& data, const std::vector<std::size_t>& indices, bool chosen_only) {

@@ -62,6 +62,9 @@ struct preference_tokens {
 /// lose their right ends (and with them the end token, which is not what followed).
 preference_tokens tokenise(const preference_text& pair, std::size_t context);
 
+/// The bytes among tokens first .. last - 1.
+std::string text_of(const std::vector<std::int32_t>& tokens, std::size_t first, std::size_t last);
+
 /// B sequences, right-padded to T positions. Position t predicts targets[t] from tokens[0..t].
 struct batch {
   std::size_t rows = 0, length = 0;           ///< B, T

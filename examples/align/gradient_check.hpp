@@ -32,16 +32,6 @@ class check_problem {
   const batch& rows() const { return batch_; }
   network<double>& net() { return net_; }
 
-  /// d loss / d direction by central differences of fourth order: error O(h^4) + O(machine precision / h).
-  double difference(const std::vector<double>& direction, double h) {
-    const auto at = [&](double t) {
-      std::vector<double> moved = parameters_;
-      for (std::size_t i = 0; i < moved.size(); ++i) moved[i] += t * direction[i];
-      return loss_at(moved);
-    };
-    return (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
-  }
-
  private:
   objective loss_;
   shape shape_;
@@ -50,6 +40,16 @@ class check_problem {
   batch batch_;
   std::vector<double> reference_;
 };
+
+/// d loss / d direction at the problem's parameters by central differences of fourth order: error O(h^4) + O(machine precision / h).
+template <class Problem> double difference(Problem& problem, const std::vector<double>& direction, double h) {
+  const auto at = [&](double t) {
+    std::vector<double> moved = problem.parameters();
+    for (std::size_t i = 0; i < moved.size(); ++i) moved[i] += t * direction[i];
+    return problem.loss_at(moved);
+  };
+  return (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
+}
 
 struct check_result {
   std::string tensor;      ///< where, or "all parameters"
@@ -61,15 +61,16 @@ struct check_result {
 
 /// Compares `gradient` with finite differences: along random directions over all parameters, along one within each tensor (so that no
 /// tensor's error hides behind the others), and for single parameters. The scale of an error is the derivative's own size, or where that is
-/// small by chance, the norm of the tensor's gradient over the square root of its size.
-inline std::vector<check_result> check_whole_model(check_problem& problem, const std::vector<double>& gradient, std::uint64_t seed) {
+/// small by chance, the norm of the tensor's gradient over the square root of its size. A problem has parameters, loss_at and net.
+template <class Problem>
+std::vector<check_result> check_whole_model(Problem& problem, const std::vector<double>& gradient, std::uint64_t seed) {
   random_source random(seed, 5);
   const double h = 1e-5;  // the second derivative of max(x, 0)^2 jumps: where a unit is within h of 0, the error is O(h)
   std::vector<check_result> results;
   const auto along = [&](const std::string& name, const std::vector<double>& direction, double size) {
     double given = 0;
     for (std::size_t i = 0; i < direction.size(); ++i) given += gradient[i] * direction[i];
-    const double expected = problem.difference(direction, h);
+    const double expected = difference(problem, direction, h);
     results.push_back({name, expected, given, std::abs(expected - given) / std::max({std::abs(expected), size, 1e-6})});
   };
   const auto direction_in = [&](std::size_t first, std::size_t last) {

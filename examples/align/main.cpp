@@ -3,6 +3,7 @@
 #include "checkpoint.hpp"
 #include "gradient_check.hpp"
 #include "options.hpp"
+#include "policy_check.hpp"
 #include "report.hpp"
 #include "trainer.hpp"
 
@@ -51,25 +52,41 @@ void describe(const align::settings& s, const align::trainer& t) {
   }
 }
 
+void describe_policy(const align::settings& s, const align::on_policy& p) {
+  std::printf("each step: %zu prompts, %zu completions of each, reward %s, advantage %s, %zu gradient steps by %s\n", s.batch, s.policy.group,
+              s.policy.reward.c_str(), p.advantage().name, s.policy.updates, p.objective().name.c_str());
+}
+
 void explain_first_loss(const align::trainer& t, const align::evaluation& before) {
-  if (!t.loss().reads_reference()) return;
+  if (t.pair_loss() == nullptr || !t.pair_loss()->reads_reference()) return;
   std::printf(
       "before the first step the policy is its own reference, every log-ratio is 0, and the loss of %s is %.4f whatever the data (dpo: ln "
       "2 = 0.6931)\n",
-      t.loss().name().c_str(), before.objective.loss());
+      t.pair_loss()->name().c_str(), before.objective.loss());
 }
 
-int check_gradient(const align::settings& s) {
+template <class Problem> int check_gradient(Problem problem, const std::string& name, std::uint64_t seed) {
   constexpr double tolerance = 1e-6;
-  align::check_problem problem(align::make_objective(s.objective, s.set, s.reward_shape, s.set_reward_shape), s.seed);
   int failures = 0;
-  for (const align::check_result& r : align::check_whole_model(problem, problem.gradient(), s.seed)) {
+  for (const align::check_result& r : align::check_whole_model(problem, problem.gradient(), seed)) {
     failures += !r.passed(tolerance);
     std::printf("%-22s finite difference %+.9e  gradient %+.9e  error %.1e %s\n", r.tensor.c_str(), r.expected, r.given, r.error,
                 r.passed(tolerance) ? "" : "FAILED");
   }
-  std::printf("%s: %d of the derivatives differ by more than %g\n", s.objective.c_str(), failures, tolerance);
+  std::printf("%s: %d of the derivatives differ by more than %g\n", name.c_str(), failures, tolerance);
   return failures == 0 ? 0 : 1;
+}
+
+int check_gradient(const align::settings& s) {
+  align::validate(s);
+  if (!s.on_policy()) {
+    return check_gradient(align::check_problem(align::make_objective(s.objective, s.set, s.reward_shape, s.set_reward_shape), s.seed), s.objective, s.seed);
+  }
+  const align::policy_objective objective = align::make_policy_objective(s.policy, s.set, 24);
+  if (!objective.is_derivative) {
+    std::puts("the loss holds a part of itself constant in its gradient: the coefficients of stage 2 are taken as they are, the rest is checked");
+  }
+  return check_gradient(align::policy_check_problem(objective, s.seed), s.policy.name, s.seed);
 }
 
 int run(const align::settings& s) {
@@ -79,6 +96,7 @@ int run(const align::settings& s) {
   if (!s.resume.empty()) align::load_checkpoint(s.resume, trainer.state(), s, digest);
   std::filesystem::create_directories(s.out);
   describe(s, trainer);
+  if (trainer.policy_loss() != nullptr) describe_policy(s, *trainer.policy_loss());
 
   align::progress_line line(isatty(STDERR_FILENO) != 0);
   const std::string checkpoint = s.checkpoint.empty() ? s.out + "/checkpoint.bin" : s.checkpoint;

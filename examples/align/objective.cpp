@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "objective.hpp"
 
+#include "names.hpp"
+
 #include <attune/catalog.hpp>
 
-#include <charconv>
 #include <optional>
 
 namespace align {
@@ -27,26 +28,6 @@ template <class Visit> void for_each_shaping(Visit visit) {
       if (std::string(entry.argument) == "x") visit(entry, unit{});  // a penalty's argument is a length
     }
   });
-}
-
-template <class Entry> bool is_called(const Entry& entry, const std::string& name) {
-  return name == entry.name || (" " + std::string(entry.also) + " ").find(" " + name + " ") != std::string::npos;
-}
-
-std::string listed(const std::vector<std::string>& names) {
-  std::string list;
-  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
-  return list;
-}
-
-template <class Unit> void apply_setting(Unit& unit, const std::string& setting, const char* option) {
-  const std::size_t equals = setting.find('=');
-  double value = 0;
-  const char *first = setting.data() + equals + 1, *last = setting.data() + setting.size();
-  if (equals == std::string::npos || std::from_chars(first, last, value).ptr != last || first == last) {
-    throw attune::error(std::string(option) + " " + setting + ": expected parameter=number, such as beta=0.1");
-  }
-  attune::set_parameter(unit, setting.substr(0, equals), value);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "report.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -30,6 +31,32 @@ plot $train using 1:3 with lines lw 2 title 'reward, train', \
 unset multiplot
 )";
 
+/// Of a run with --policy, behind step, reward, KL divergence, entropy.
+constexpr const char* policy_commands = R"(set terminal svg size 900,380 dynamic background rgb 'white' font 'sans,12'
+set output 'curves.svg'
+set multiplot layout 1,2
+set xlabel 'alignment step'
+set grid
+set title 'reward of sampled completions'
+set key bottom right
+plot $train using 1:2 with lines lw 2 title 'train', $heldout using 1:2 with linespoints lw 2 pt 7 ps 0.5 title 'held-out'
+set title 'of the policy [nat a token]'
+set key top right
+plot $heldout using 1:4 with linespoints lw 2 pt 5 ps 0.5 title 'entropy, held-out', \
+     $heldout using 1:3 with linespoints lw 2 pt 7 ps 0.5 title 'KL from SFT, held-out'
+unset multiplot
+)";
+
+bool is_on_policy(const record& r) { return r.found.policy.rewards.count > 0; }
+
+/// What the curves are of, a line a record.
+void write_point(std::ofstream& file, const record& r) {
+  file << r.step;
+  if (is_on_policy(r)) file << " " << r.found.policy.rewards.mean << " " << r.found.policy.tokens.kl << " " << r.found.policy.tokens.entropy;
+  else file << " " << r.found.objective.loss() << " " << r.found.objective.accuracy << " " << r.found.ranking.accuracy;
+  file << "\n";
+}
+
 /// Of a run with constraints, below: averages, multipliers.
 std::string constraint_commands(const std::vector<constraint_reading>& constraints) {
   std::string averages, multipliers;
@@ -49,11 +76,12 @@ void write_script(const std::string& path, const std::vector<record>& history) {
     file << "$" << split << " << end\n";
     for (const record& r : history) {
       if (r.phase != "align" || r.split != split) continue;
-      file << r.step << " " << r.found.objective.loss() << " " << r.found.objective.accuracy << " " << r.found.ranking.accuracy << "\n";
+      write_point(file, r);
     }
     file << "end\n";
   }
-  std::string drawing = commands;
+  const bool on_policy = std::any_of(history.begin(), history.end(), is_on_policy);
+  std::string drawing = on_policy ? policy_commands : commands;
   std::vector<constraint_reading> constraints;
   for (const record& r : history) constraints = r.constraints.empty() ? constraints : r.constraints;
   if (!constraints.empty()) {
@@ -119,14 +147,20 @@ std::string text_plot(const std::string& title, const std::vector<point>& points
 std::string write_picture(const std::string& folder, const std::vector<record>& history) {
   write_script(folder + "/curves.gp", history);
   if (run_gnuplot(folder) && std::filesystem::exists(folder + "/curves.svg")) return folder + "/curves.svg";
-  std::vector<point> loss, accuracy;
+  std::vector<point> loss, accuracy, reward, kl;
   for (const record& r : history) {
     if (r.phase != "align") continue;
+    if (is_on_policy(r)) {
+      if (r.split == "heldout") kl.push_back({double(r.step), r.found.policy.tokens.kl});
+      else reward.push_back({double(r.step), r.found.policy.rewards.mean});
+      continue;
+    }
     if (r.split == "train") loss.push_back({double(r.step), r.found.objective.loss()});
     if (r.split == "heldout") accuracy.push_back({double(r.step), r.found.ranking.accuracy});
   }
   const std::string text =
-      text_plot("loss, train", loss) + text_plot("share of held-out pairs whose chosen answer is likelier, per token", accuracy);
+      !kl.empty() ? text_plot("reward, train", reward) + text_plot("KL from SFT, held-out [nat a token]", kl)
+                  : text_plot("loss, train", loss) + text_plot("share of held-out pairs whose chosen answer is likelier, per token", accuracy);
   std::ofstream(folder + "/curves.txt") << text;
   std::fputs(text.c_str(), stdout);
   return folder + "/curves.txt";

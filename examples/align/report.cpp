@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 
@@ -28,8 +29,21 @@ std::ofstream open_output(const std::string& path) {
   return file;
 }
 
+/// What is known of completions that the policy wrote, under TRL's names (ppo_kl: verl).
+json to_json(const policy_evaluation& p) {
+  json j{{"reward", p.rewards.mean}, {"reward_std", p.rewards.deviation()}, {"kl", p.tokens.kl}, {"entropy", p.tokens.entropy},
+         {"completions/mean_length", p.lengths.mean}, {"completions/clipped_ratio", double(p.truncated) / double(p.rewards.count)}};
+  if (p.groups > 0) j["frac_reward_zero_std"] = double(p.constant_groups) / double(p.groups);
+  for (const auto& metric : p.tokens.metrics()) {
+    if (p.updates > 0) j[metric.name] = metric.value;
+  }
+  j["non_finite"] = p.tokens.non_finite;
+  return j;
+}
+
 /// TRL's names, and two of our own for what needs no reference.
 json to_json(const evaluation& e) {
+  if (e.policy.rewards.count > 0) return to_json(e.policy);
   json j;
   for (const auto& metric : e.objective.metrics()) {
     if (e.objective.count > 0 || metric.name == std::string("loss")) j[metric.name] = metric.value;
@@ -40,6 +54,41 @@ json to_json(const evaluation& e) {
     j["non_finite"] = e.objective.non_finite;
   }
   return j;
+}
+
+/// Columns of metrics.csv behind phase, split and step.
+std::vector<std::string> columns_of(const std::vector<record>& history) {
+  std::vector<std::string> names;
+  const bool on_policy = std::any_of(history.begin(), history.end(), [](const record& r) { return r.found.policy.rewards.count > 0; });
+  if (on_policy) {
+    names = {"loss", "reward", "reward_std", "frac_reward_zero_std"};
+    for (const auto& metric : attune::policy_report{}.metrics()) {
+      if (metric.name != names[0]) names.push_back(metric.name);
+    }
+    for (const char* name : {"completions/mean_length", "completions/clipped_ratio"}) names.push_back(name);
+  } else {
+    for (const auto& metric : attune::report{}.metrics()) names.push_back(metric.name);
+    for (const char* name : {"ranking/accuracies", "nll/chosen"}) names.push_back(name);
+  }
+  return names;
+}
+
+/// The table of a run with --policy.
+std::string policy_table(const comparison& c) {
+  std::string out = text("%-34s %10s %10s %10s %10s\n", "", "train", "", "held-out", "") +
+                    text("%-34s %10s %10s %10s %10s\n", "of sampled completions", "SFT", "aligned", "SFT", "aligned");
+  const auto row = [&](const char* name, const char* format, auto value) {
+    out += text("%-34s", name);
+    for (const evaluation* e : {&c.train_before, &c.train_after, &c.heldout_before, &c.heldout_after}) out += text(format, value(e->policy));
+    out += "\n";
+  };
+  row("reward", "%11.4f", [](const policy_evaluation& e) { return e.rewards.mean; });
+  row("its standard deviation", "%11.4f", [](const policy_evaluation& e) { return e.rewards.deviation(); });
+  row("KL from SFT [nat a token]", "%11.4f", [](const policy_evaluation& e) { return e.tokens.kl; });
+  row("entropy [nat a token]", "%11.4f", [](const policy_evaluation& e) { return e.tokens.entropy; });
+  row("length [token]", "%11.1f", [](const policy_evaluation& e) { return e.lengths.mean; });
+  row("ended by the context", "%10.1f%%", [](const policy_evaluation& e) { return 100 * double(e.truncated) / double(e.rewards.count); });
+  return out;
 }
 
 }  // namespace
@@ -59,7 +108,7 @@ void progress_line::operator()(const char* phase, std::size_t step, std::size_t 
   shown_ = now;
   const double elapsed = std::chrono::duration<double>(now - started_).count();
   const double left = step > first_ + 1 ? elapsed / double(step - first_ - 1) * double(steps - step) : 0;
-  const std::string line = text("%-5s step %zu/%zu  loss %.4f  ", phase, step, steps, loss) +
+  const std::string line = text("%-5s step %zu/%zu  %s %.4f  ", phase, step, steps, phase_ == "policy" ? "reward" : "loss", loss) +
                            (step == steps ? "took " + duration(elapsed) : duration(left) + " left");
   std::fprintf(stderr, terminal_ ? "\r\033[K%s" : "%s\n", line.c_str());
   std::fflush(stderr);
@@ -72,6 +121,7 @@ void progress_line::finish() {
 }
 
 std::string table(const comparison& c) {
+  if (c.train_before.policy.rewards.count > 0) return policy_table(c);
   std::string out = text("%-34s %10s %10s %10s %10s\n", "", "train", "", "held-out", "") +
                     text("%-34s %10s %10s %10s %10s\n", "", "SFT", "aligned", "SFT", "aligned");
   const auto row = [&](const char* name, const char* format, auto value) {
@@ -97,8 +147,8 @@ std::string table(const comparison& c) {
 void write_csv(const std::string& folder, const std::vector<record>& history) {
   std::ofstream file = open_output(folder + "/metrics.csv");
   file << "phase,split,step";
-  for (const auto& metric : attune::report{}.metrics()) file << "," << metric.name;
-  file << ",ranking/accuracies,nll/chosen";
+  const std::vector<std::string> columns = columns_of(history);
+  for (const std::string& name : columns) file << "," << name;
   std::vector<constraint_reading> constraints;  // as the rows that have them name them
   for (const record& r : history) constraints = r.constraints.empty() ? constraints : r.constraints;
   for (const auto& c : constraints) file << ",average/" << c.name << ",slack/" << c.name << ",multiplier/" << c.name;
@@ -106,10 +156,7 @@ void write_csv(const std::string& folder, const std::vector<record>& history) {
   for (const record& r : history) {
     file << r.phase << "," << r.split << "," << r.step;
     const json values = to_json(r.found);
-    const auto cell = [&](const char* name) { file << "," << (values.contains(name) ? text("%.9g", values[name].get<double>()) : ""); };
-    for (const auto& metric : attune::report{}.metrics()) cell(metric.name);
-    cell("ranking/accuracies");
-    cell("nll/chosen");
+    for (const std::string& name : columns) file << "," << (values.contains(name) ? text("%.9g", values[name].get<double>()) : "");
     for (const auto& c : r.constraints) file << text(",%.9g,%.9g,%.9g", c.average, c.slack, c.multiplier);
     if (r.constraints.empty()) file << std::string(3 * constraints.size(), ',');
     file << "\n";

@@ -38,7 +38,7 @@ struct comparison {
 /// The table as text.
 std::string table(const comparison& c);
 
-/// metrics.csv: one row a record, with TRL's metric names as columns.
+/// metrics.csv: one row a record, with TRL's metric names as columns; of a run with --policy, those of its GRPO trainer.
 void write_csv(const std::string& folder, const std::vector<record>& history);
 
 /// metrics.json: settings, what was read, the comparison (absent from an interrupted run), the history.

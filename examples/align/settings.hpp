@@ -12,6 +12,19 @@
 
 namespace align {
 
+/// The on-policy mode: completions that the policy writes, a reward, and an objective of policy gradient. No name: preferences.
+struct policy_settings {
+  std::string name;                 ///< of the objective
+  std::string reward;               ///< NAME or NAME:ARGUMENT; see reward.hpp
+  std::string advantage;            ///< empty: that of the objective's name, or else grpo; see advantages.hpp
+  std::size_t group = 8;            ///< completions a prompt
+  std::size_t updates = 1;          ///< gradient steps on the completions of a step
+  std::string kl;                   ///< estimator of the penalty; empty: k3
+  double kl_coefficient = 0.04;     ///< [reward / nat]
+  double entropy_coefficient = 0;   ///< of the bonus [reward / nat]
+  std::string reduction;            ///< empty: the objective's own
+};
+
 /// Everything that a run depends on. The defaults are the demonstration: a few thousand synthetic pairs, done in seconds.
 struct settings {
   std::string objective = "dpo";
@@ -19,6 +32,9 @@ struct settings {
   std::string reward_shape;             ///< shaping of the rewards, for objectives that read them; empty: none
   std::vector<std::string> set_reward_shape;  ///< "parameter=value" of the shaping
   std::string reference = "frozen";  ///< or soft:WEIGHT, or hard:STEPS; see attune::reference_schedule
+
+  policy_settings policy;  ///< with a name: in the place of the objective of preferences
+  bool on_policy() const { return !policy.name.empty(); }
 
   std::vector<std::string> constraints;  ///< NAME>=VALUE or NAME<=VALUE; see constraints.hpp
   std::size_t samples = 16;              ///< completions that the policy writes at each step, if there are constraints

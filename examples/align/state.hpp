@@ -4,20 +4,44 @@
 #include "adam.hpp"
 
 #include <attune/constraint/lagrangian.hpp>
+#include <attune/exec/policy_report.hpp>
 #include <attune/exec/report.hpp>
+#include <attune/reward/statistics.hpp>
 
 #include <string>
 
 namespace align {
 
+/// What completions that the policy wrote say of it. Parts are combined by +=.
+struct policy_evaluation {
+  attune::policy_report tokens;                  ///< loss, KL divergence from the reference, entropy, shares that are clipped
+  attune::reward::statistics rewards, lengths;   ///< of completions; lengths in tokens
+  std::int64_t truncated = 0;                    ///< completions that the context ended
+  std::int64_t groups = 0, constant_groups = 0;  ///< groups; those of one reward, which teach nothing
+  std::int64_t updates = 0;                      ///< gradient steps; 0: it was only measured, and there is no loss
+
+  policy_evaluation& operator+=(const policy_evaluation& other) {
+    tokens += other.tokens;
+    rewards += other.rewards;
+    lengths += other.lengths;
+    truncated += other.truncated;
+    groups += other.groups;
+    constant_groups += other.constant_groups;
+    updates += other.updates;
+    return *this;
+  }
+};
+
 /// What a batch of pairs says about a policy. Parts of a batch are combined by +=.
 struct evaluation {
   attune::report objective;  ///< loss and implicit rewards of the objective
   attune::report ranking;    ///< the pairs ranked by log pi per token, which needs no reference: rewards are mean log-probs [nat/token]
+  policy_evaluation policy{};  ///< with --policy, in the place of both
 
   evaluation& operator+=(const evaluation& other) {
     objective += other.objective;
     ranking += other.ranking;
+    policy += other.policy;
     return *this;
   }
 };

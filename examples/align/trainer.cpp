@@ -37,18 +37,6 @@ std::vector<preference_tokens> prompts_of(const data_split& data, const std::vec
   return prompts;
 }
 
-/// Completions of any number of prompts, as many at a time as the network holds.
-std::vector<preference_tokens> sample_all(network<float>& net, const std::vector<float>& parameters,
-                                          const std::vector<preference_tokens>& prompts, random_source random) {
-  std::vector<preference_tokens> samples;
-  for (std::size_t i = 0; i < prompts.size(); i += net.max_rows()) {
-    const std::size_t end = std::min(i + net.max_rows(), prompts.size());
-    const std::vector<preference_tokens> part(prompts.begin() + std::ptrdiff_t(i), prompts.begin() + std::ptrdiff_t(end));
-    for (auto& y : sample_completions(net, parameters, part, random)) samples.push_back(std::move(y));
-  }
-  return samples;
-}
-
 /// What the constraints say of completions: [constraints][completions].
 std::vector<std::vector<float>> quantities(const attune::l3m& l3m, const std::vector<preference_tokens>& samples) {
   std::vector<std::vector<float>> values;
@@ -62,13 +50,15 @@ std::vector<std::vector<float>> quantities(const attune::l3m& l3m, const std::ve
 }  // namespace
 
 trainer::trainer(const settings& s, const std::vector<preference_text>& pairs)
-    : settings_((validate(s), s)), objective_(make_objective(s.objective, s.set, s.reward_shape, s.set_reward_shape)),
-      schedule_(attune::reference_schedule::parse(s.reference)), network_(s.model, 2 * s.micro_batch, s.threads) {
+    : settings_((validate(s), s)), schedule_(attune::reference_schedule::parse(s.reference)), network_(s.model, 2 * s.micro_batch, s.threads) {
+  if (s.on_policy()) on_policy_.emplace(s);
+  else objective_ = make_objective(s.objective, s.set, s.reward_shape, s.set_reward_shape);
   state_.policy = initial_parameters<float>(s.model, s.seed);
   state_.l3m.constraints = make_constraints(s.constraints, s.data.empty());
   state_.optimiser = adam(network_.count());
-  if (reference_moves() && !objective_.reads_reference()) {
-    throw attune::error("--reference " + s.reference + ": the objective " + s.objective + " has no reference model; expected frozen");
+  if (reference_moves() && !reads_reference()) {
+    const std::string who = s.on_policy() ? s.policy.name + " with --kl-coefficient 0" : s.objective;
+    throw attune::error("--reference " + s.reference + ": the objective " + who + " has no reference model; expected frozen");
   }
   const auto held = std::max<std::size_t>(1, std::size_t(std::lround(s.holdout * double(pairs.size()))));
   if (pairs.size() < held + 1) throw attune::error("there are " + std::to_string(pairs.size()) + " usable pairs; expected at least 2");
@@ -91,7 +81,7 @@ bool trainer::fit(const progress& report, const std::function<bool()>& stop) {
     state_.optimiser = adam(network_.count());
     state_.since_logged = {};
   }
-  if (objective_.reads_reference()) {
+  if (objective_ && reads_reference()) {
     for (data_split* part : {&train_, &heldout_}) part->initial_logps = logps_of(state_.initial, *part);
   }
   if (first) state_.history.push_back({"align", "heldout", 0, evaluate(state_.policy, heldout_)});
@@ -101,8 +91,9 @@ bool trainer::fit(const progress& report, const std::function<bool()>& stop) {
 bool trainer::align(const progress& report, const std::function<bool()>& stop) {
   while (state_.done < settings_.steps) {
     if (stop()) return true;
-    align_step();
-    report("align", state_.done, settings_.steps, state_.since_logged.objective.loss());
+    on_policy_ ? policy_step() : align_step();
+    if (on_policy_) report("policy", state_.done, settings_.steps, state_.since_logged.policy.rewards.mean);
+    else report("align", state_.done, settings_.steps, state_.since_logged.objective.loss());
     if (state_.done % settings_.log_every == 0) log("align", state_.done);
     if (state_.done % settings_.evaluate_every == 0)
       state_.history.push_back({"align", "heldout", state_.done, evaluate(state_.policy, heldout_)});
@@ -129,12 +120,31 @@ void trainer::align_step() {
   for_each_slice(indices, settings_.micro_batch, [&](const auto& slice) {
     const batch b = make_batch(train_.pairs, slice, /*chosen_only=*/false);
     const std::vector<float> reference = reference_moves() ? score(network_, state_.reference, b).logps : gather(train_, slice);
-    state_.since_logged += align_micro_batch(network_, state_.policy, b, reference, objective_, indices.size());
+    state_.since_logged += align_micro_batch(network_, state_.policy, b, reference, *objective_, indices.size());
   });
   if (constrained()) constrain_step(indices);
   state_.optimiser.update(state_.policy, network_.take_gradient(), rate(settings_.rate, state_.done) * cosine(state_.done));
   ++state_.done;
+  move_reference();
+}
+
+void trainer::move_reference() {
   if (reference_moves()) attune::apply(network_.threads(), schedule_, std::int64_t(state_.done), state_.reference, state_.policy);
+}
+
+/// Completions of the step's prompts, and --updates gradient steps on them: from the second on the policy is not the one that wrote them.
+void trainer::policy_step() {
+  const auto prompts = prompts_of(train_, indices_of_step(state_.done, 4), settings_.batch);
+  sampled_step step = on_policy_->sample(network_, state_.policy, reference(), prompts, random_source(settings_.seed, state_.done * 8 + 6));
+  random_source random(settings_.seed, state_.done * 8);
+  for (std::size_t i = 0; i < settings_.policy.updates; ++i) {
+    step.found.tokens += on_policy_->gradient(network_, state_.policy, step, random_source(random.next()));
+    state_.optimiser.update(state_.policy, network_.take_gradient(), rate(settings_.rate, state_.done));
+    ++step.found.updates;
+  }
+  state_.since_logged.policy += step.found;
+  ++state_.done;
+  move_reference();
 }
 
 /// L3M: completions of the step's prompts, what the constraints say of them, and the gradient of sum_i lambda_i C_i.
@@ -178,9 +188,14 @@ std::vector<float> trainer::logps_of(const std::vector<float>& parameters, const
 
 evaluation trainer::evaluate(const std::vector<float>& parameters, const data_split& data) {
   evaluation total;
+  if (on_policy_) {
+    const auto prompts = prompts_of(data, all_of(data), std::min<std::size_t>(data.pairs.size(), 256));
+    total.policy = on_policy_->measure(network_, parameters, state_.initial, prompts, random_source(settings_.seed, 7));
+    return total;
+  }
   for_each_slice(all_of(data), settings_.micro_batch, [&](const auto& slice) {
     total +=
-        evaluate_micro_batch(network_, parameters, make_batch(data.pairs, slice, /*chosen_only=*/false), gather(data, slice), objective_);
+        evaluate_micro_batch(network_, parameters, make_batch(data.pairs, slice, /*chosen_only=*/false), gather(data, slice), *objective_);
   });
   return total;
 }

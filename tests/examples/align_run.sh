@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # End to end: a tiny run of the program `align` ($1) in a scratch folder ($2). Its outputs exist, its accuracy rises, results do not depend
-# on the threads, and an interrupted and resumed run writes the same metrics.
+# on the threads, and an interrupted and resumed run writes the same metrics. An on-policy run raises its reward.
 set -eu
 align=$1
 work=$2
@@ -64,4 +64,24 @@ if "$align" --shape par --out "$work/none" 2> "$work/none.err"; then fail "a sha
 grep -q 'the objective dpo reads no rewards' "$work/none.err" || fail "a shaping without rewards has no clear message"
 "$align" --gradient-check --objective exo_rw --shape par --set-shape k=4 > "$work/check.txt" || fail "the gradient check with a shaping"
 "$align" --gradient-check --objective simpo --set gamma=1 > "$work/check.txt" || fail "the gradient check"
+
+# On-policy: the reward rises, and the output has what a run on preferences has.
+policy="--policy rloo --reward length:20 --group 4 --updates 2 --kl k3+"
+"$align" $options --sft-steps 60 --steps 30 $policy --out "$work/policy" > "$work/policy.txt" 2> "$work/policy.err" || fail "the on-policy run"
+for file in metrics.csv metrics.json checkpoint.bin curves.gp; do [ -s "$work/policy/$file" ] || fail "$file of the on-policy run is missing"; done
+grep -q 'policy step 30/30  reward' "$work/policy.err" || fail "no progress of the on-policy run"
+start=$(metric "$work/policy" 0 reward)
+end=$(metric "$work/policy" 30 reward)
+awk -v b="$start" -v a="$end" 'BEGIN { exit !(a > b + 0.15) }' || fail "the reward did not rise: $start to $end"
+"$align" --gradient-check $policy --entropy-coefficient 0.1 > "$work/check.txt" || fail "the gradient check of the on-policy mode"
+refused() { # options, message
+  if "$align" $1 --out "$work/none" > "$work/none.err" 2>&1; then fail "accepted: $1"; fi
+  grep -q -e "$2" "$work/none.err" || fail "no clear message for $1"
+}
+refused "--policy grpo" 'requires --reward'
+refused "--updates 2" 'requires --policy'
+refused "--policy grpo --reward length:20 --objective dpo" 'excludes'
+refused "--policy grpo --reward length:20 --samples 8" 'excludes'
+refused "--policy grpo --reward nonsense" 'expected one of length:TARGET'
+echo "align: reward of sampled completions $start before, $end after"
 echo "align: held-out pairs ranked right $before before, $after after; reward accuracy $reward"
