@@ -527,6 +527,18 @@ TEST_CASE("every option and parameter changes the result, or is refused (P21, P3
   CHECK(refusals > 20);
 }
 
+TEST_CASE("on policy a product of ratios has the gradient that it has with the policy as its own old one") {
+  const ragged<double> data;
+  laid_out<double> a(data, layout::right_padded), b(data, layout::right_padded);
+  auto same = a.batch(rloo{}, data), alone = b.batch(rloo{}, data);
+  same.old_logp = same.logp;
+  alone.old_logp = {};
+  const double loss = evaluate(rloo{}, same, a.gradients(rloo{})).loss();
+  CHECK(evaluate(rloo{}, alone, b.gradients(rloo{}), {.on_policy = true}).loss() == loss);
+  CHECK((a.d_logp == b.d_logp));
+  CHECK(std::abs(a.d_logp[a.place[6]]) == Approx(std::abs(data.advantage[3]) / 5));  // of 300 tokens, each has the whole of it
+}
+
 TEST_CASE("wrong batches and options are refused before anything is written") {
   std::vector<double> logp(6, -1), d(6, 5), a{1, 2}, short_row(4, 0), entropy(6, 1);
   std::vector<std::uint8_t> bytes(6, 1);

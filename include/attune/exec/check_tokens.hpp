@@ -5,6 +5,7 @@
 #include <attune/exec/check_samples.hpp>
 #include <attune/exec/policy_report.hpp>
 #include <attune/policy/sequences.hpp>
+#include <attune/policy/token_tensors.hpp>
 #include <attune/policy/tokens.hpp>
 
 namespace attune::detail {
@@ -25,28 +26,26 @@ sequences sequences_of(const tokens<T>& batch) {
 
 inline bool reads_token(const auto& objective, const char* name) { return reads<token_kind>(objective, member_named<token_kind>(name)); }
 
-template <class X, class Like>
-void require_token_shape(const X& x, const Like& logp, const char* member, const char* batch = token_kind::batch) {
-  if (x.absent()) return;
-  if (x.extent(0) == logp.extent(0) && x.extent(1) == logp.extent(1)) return;
-  const auto shape = [](const auto& v) { return "[" + text((long long)v.extent(0)) + ", " + text((long long)v.extent(1)) + "]"; };
-  throw error("attune: " + in_batch(batch, member) + " has shape " + shape(x) + "; expected " + shape(logp) + ", like tokens.logp");
+/// The names are put together only if they are needed.
+template <class X, class T>
+void require_like_logp(const X& x, const view<const T, 2>& logp, const char* member, const char* batch = token_kind::batch) {
+  if (!x.absent() && x.extents() != logp.extents()) require_token_shape(x, in_batch(batch, member).c_str(), logp, "tokens.logp");
 }
 
 template <class T>
 void check_token_shapes(const tokens<T>& batch, std::int64_t count, const token_gradients<T>& gradients) {
   const auto& logp = batch.logp;
-  require_token_shape(batch.old_logp, logp, "old_logp");
-  require_token_shape(batch.ref_logp, logp, "ref_logp");
-  require_token_shape(batch.token_advantage, logp, "token_advantage");
-  require_token_shape(batch.correction, logp, "correction");
-  require_token_shape(batch.entropy, logp, "entropy");
-  require_token_shape(batch.selected, logp, "selected");
-  require_token_shape(batch.token_weight, logp, "token_weight");
+  require_like_logp(batch.old_logp, logp, "old_logp");
+  require_like_logp(batch.ref_logp, logp, "ref_logp");
+  require_like_logp(batch.token_advantage, logp, "token_advantage");
+  require_like_logp(batch.correction, logp, "correction");
+  require_like_logp(batch.entropy, logp, "entropy");
+  require_like_logp(batch.selected, logp, "selected");
+  require_like_logp(batch.token_weight, logp, "token_weight");
   if (!batch.advantage.absent()) require_extent(batch.advantage.extent(0), count, "tokens.advantage", "the number of sequences");
   if (!batch.weight.absent()) require_extent(batch.weight.extent(0), count, "tokens.weight", "the number of sequences");
-  require_token_shape(gradients.logp, logp, "logp", token_kind::gradients);
-  require_token_shape(gradients.entropy, logp, "entropy", token_kind::gradients);
+  require_like_logp(gradients.logp, logp, "logp", token_kind::gradients);
+  require_like_logp(gradients.entropy, logp, "entropy", token_kind::gradients);
   for (const auto* g : {&gradients.logp, &gradients.entropy}) {
     if ((g->extent(0) > 1 && g->stride(0) == 0) || (g->extent(1) > 1 && g->stride(1) == 0)) {
       throw error("attune: a tensor of token_gradients has stride 0, so its elements overlap; expected strides other than 0");

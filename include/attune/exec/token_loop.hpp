@@ -63,12 +63,13 @@ class token_loop {
   };
 
   bool with_gradients() const { return !gradients_.logp.absent(); }
-  bool shares_ratio() const { return !options_.on_policy && recipe_.ratio.level != ratio_level::token; }
+  /// On policy a mean of equal shares is each token's own share; the sum is not.
+  bool shares_ratio() const { return recipe_.ratio.level != ratio_level::token && (!options_.on_policy || recipe_.ratio.level == ratio_level::sequence_sum); }
 
   void add(std::int64_t s, const sequence_share& share) {
     if (share.count >= run_length) flush();  // a long sequence has runs of its own, which can be read where they lie
     const double n = recipe_.ratio.level == ratio_level::sequence_sum ? 1 : share.tokens;
-    if (shares_ratio()) shared_ratio_ = sum_log_ratios(s) / n;
+    if (shares_ratio()) shared_ratio_ = options_.on_policy ? 0 : sum_log_ratios(s) / n;
     if (!shares_ratio() || recipe_.ratio.level == ratio_level::sequence_token || !with_gradients()) return push(s, share, pass::whole);
     flush();
     ratio_gradient_ = 0;
@@ -153,11 +154,10 @@ class token_loop {
   }
   void add_ratio(const stretch& at) {
     run_.members[log_ratio] = nullptr;  // logp - old_logp
-    if (options_.on_policy) {
-      run_.members[old_logp] = run_.members[logp];
-    } else if (shares_ratio()) {
+    if (options_.on_policy) run_.members[old_logp] = run_.members[logp];
+    if (shares_ratio()) {
       run_.members[log_ratio] = constant(column_[log_ratio], constant_[3], static_cast<R>(shared_ratio_), at);
-    } else if (batch_.old_logp.absent()) {
+    } else if (!options_.on_policy && batch_.old_logp.absent()) {
       run_.members[log_ratio] = column_[log_ratio];
     }
   }
