@@ -35,8 +35,8 @@ constexpr double attune::report::*report_members[] = {
     &attune::report::weight_chosen, &attune::report::weight_rejected};
 
 constexpr double attune::policy_report::*policy_members[] = {
-    &attune::policy_report::loss_sum,    &attune::policy_report::weight, &attune::policy_report::tokens, &attune::policy_report::bounded_high,
-    &attune::policy_report::bounded_low, &attune::policy_report::kl,     &attune::policy_report::old_kl, &attune::policy_report::entropy};
+    &attune::policy_report::loss_sum,    &attune::policy_report::weight, &attune::policy_report::tokens, &attune::policy_report::held_high,
+    &attune::policy_report::held_low, &attune::policy_report::kl,     &attune::policy_report::old_kl, &attune::policy_report::entropy};
 
 /// visit(number) for all numbers of an evaluation, the same when written as when read.
 template <class Evaluation, class Visit> void for_each_number(Evaluation& e, Visit visit) {

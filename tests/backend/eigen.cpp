@@ -242,3 +242,18 @@ TEMPLATE_TEST_CASE("Eigen: single completions and groups have the bits that they
   CHECK(on_rows.loss_sum == grouped.loss_sum);
   for (int i = 0; i < size; ++i) CHECK(static_cast<float>(data(i, 3)) == static_cast<float>(d_logp[std::size_t(i)]));
 }
+
+namespace {
+template <int Order>
+void require_tokens() {
+  using matrix = Eigen::Matrix<float, Dynamic, Dynamic, Order>;
+  attune_test::require_same_tokens([](int rows, int columns, const std::vector<float>& numbers) {
+    return matrix(Eigen::Map<const Eigen::Matrix<float, Dynamic, Dynamic, Eigen::RowMajor>>(numbers.data(), rows, columns));
+  });
+}
+}  // namespace
+
+TEST_CASE("tokens in Eigen matrices of either order give the bits of plain memory") {
+  require_tokens<Eigen::RowMajor>();
+  require_tokens<Eigen::ColMajor>();
+}

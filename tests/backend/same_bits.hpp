@@ -3,6 +3,7 @@
 #pragma once
 
 #include <attune/exec/evaluate.hpp>
+#include <attune/policy/surrogate/clip.hpp>
 #include <attune/preference/dpo.hpp>
 #include <attune/preference/simpo.hpp>
 
@@ -84,6 +85,37 @@ void require_same_bits(const O& objective, const attune::pairs<T>& batch, const 
   }
   CHECK(differing == 0);
   CHECK(nonzero == r.count);
+}
+
+/// Tokens in matrices of the library, made by make(rows, columns, numbers row by row), give the bits of plain memory, and cost no allocation.
+template <class Make>
+void require_same_tokens(const Make& make) {
+  constexpr int rows = 7, columns = 43;
+  std::vector<float> logp, old_logp, advantage, d(rows * columns), nothing(rows * columns);
+  for (int i = 0; i < rows * columns; ++i) {
+    logp.push_back(-1.5f - std::sin(1.0f * float(i)));
+    old_logp.push_back(logp.back() + 0.4f * std::cos(3.0f * float(i)));
+  }
+  for (int s = 0; s < rows; ++s) advantage.push_back(float(s - 3));
+  const auto evaluate = [&](const auto& now, const auto& old, auto& gradient) {
+    return attune::evaluate(attune::gspo{}, attune::tokens<float>{.logp = attune::as_view<2>(now), .old_logp = attune::as_view<2>(old), .advantage = advantage},
+                            {.logp = attune::as_view<2>(gradient)});
+  };
+  const auto plain = attune::as_view(d.data(), rows, columns);
+  const attune::policy_report expected = evaluate(attune::as_view(logp.data(), rows, columns), attune::as_view(old_logp.data(), rows, columns), plain);
+  const auto now = make(rows, columns, logp), old = make(rows, columns, old_logp);
+  auto gradient = make(rows, columns, nothing);
+  const auto before = allocations();
+  const attune::policy_report found = evaluate(now, old, gradient);
+  CHECK(allocations() == before);
+  CHECK(same_bits(found.loss_sum, expected.loss_sum));
+  int differing = 0;
+  const auto seen = attune::as_view<2>(gradient);
+  for (int s = 0; s < rows; ++s) {
+    for (int t = 0; t < columns; ++t) differing += !same_bits(seen(s, t), plain(s, t));
+  }
+  CHECK(differing == 0);
+  CHECK(plain(0, 0) != 0);
 }
 
 }  // namespace attune_test

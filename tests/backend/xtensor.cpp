@@ -212,3 +212,19 @@ TEST_CASE("xtensor: lengths, weights and masks", "[xtensor]") {
                                                       .weight = xt::col(data, 2), .mask = mask},
                                  {.chosen = xt::col(gradient, 0), .rejected = xt::col(gradient, 1)}, expected);
 }
+
+namespace {
+template <layout_type Order>
+void require_tokens() {
+  attune_test::require_same_tokens([](int rows, int columns, const std::vector<float>& numbers) {
+    xt::xtensor<float, 2, Order> x = xt::zeros<float>({rows, columns});
+    for (std::size_t i = 0; i < numbers.size(); ++i) x(i / std::size_t(columns), i % std::size_t(columns)) = numbers[i];
+    return x;
+  });
+}
+}  // namespace
+
+TEST_CASE("tokens in xtensor tensors of either order give the bits of plain memory") {
+  require_tokens<layout_type::row_major>();
+  require_tokens<layout_type::column_major>();
+}

@@ -218,6 +218,10 @@ TEST_CASE("kl: a clamp on the value takes the gradient away, and only if it is a
   CHECK(kl::straight_through<kl::clipped<kl::k3>, kl::k2>{}.slope(-3.0) == -3);
   CHECK(kl::k3{}.value(-100.0) == Approx(std::exp(100.0)));
   CHECK(std::isfinite(kl::k3{}.slope(-100.0)));
+  CHECK(kl::k3{}.value(-100.0f) == Approx(std::exp(88.0)));  // saturated: finite, with a slope of the right sign
+  CHECK(kl::k3{}.slope(-100.0f) == Approx(-std::exp(88.0)));
+  CHECK(std::isfinite(kl::k3{}.value(-1e300)));
+  CHECK(std::isnan(kl::k3{}.value(std::numeric_limits<float>::quiet_NaN())));
   CHECK(kl::clipped<kl::k3>{}.value(-1000.0) == 10);  // where e^-u has overflowed
   CHECK(kl::clipped<kl::k3>{}.slope(-1000.0) == 0);
   CHECK(kl::clipped<kl::scored<kl::k3>>{}.slope(-3.0) == 0);

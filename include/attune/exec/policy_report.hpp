@@ -12,8 +12,8 @@ struct policy_report {
   double loss_sum = 0;          ///< numerator of the loss: token_reduction's sum, before it is divided by the denominator
   double weight = 0;            ///< denominator: weight of the active tokens (token_mean, token_sum), or of the sequences that have some
   double tokens = 0;            ///< weight of the active tokens
-  double bounded_high = 0;      ///< share of the tokens whose ratio an upper bound holds (1 + high, dual, a cap)
-  double bounded_low = 0;       ///< share of those that a lower bound holds
+  double held_high = 0;      ///< share of the tokens that have a positive advantage and a ratio that a bound of the objective holds
+  double held_low = 0;       ///< the same with a negative advantage
   double kl = 0;                ///< k3 estimate of KL(policy || reference) [nat a token]; 0 without ref_logp
   double old_kl = 0;            ///< mean of log_ratio^2 / 2, an estimate of KL(old || policy) [nat a token]
   double entropy = 0;           ///< mean entropy [nat]; 0 without entropy
@@ -23,11 +23,11 @@ struct policy_report {
 
   /// The loss; 0 for a batch without active tokens. (With token_sum the loss is loss_sum itself.)
   double loss() const { return weight > 0 ? loss_sum / weight : 0; }
-  double clip_ratio() const { return bounded_high + bounded_low; }
+  double clip_ratio() const { return held_high + held_low; }
 
   policy_report& operator+=(const policy_report& other) {
     const double total = tokens + other.tokens;
-    for (double policy_report::*mean : {&policy_report::bounded_high, &policy_report::bounded_low, &policy_report::kl, &policy_report::old_kl, &policy_report::entropy}) {
+    for (double policy_report::*mean : {&policy_report::held_high, &policy_report::held_low, &policy_report::kl, &policy_report::old_kl, &policy_report::entropy}) {
       if (total > 0) this->*mean = this->*mean * (tokens / total) + other.*mean * (other.tokens / total);
     }
     loss_sum += other.loss_sum;
@@ -50,8 +50,8 @@ struct policy_report {
              {"kl", kl},
              {"ppo_kl", old_kl},
              {"entropy", entropy},
-             {"clip_ratio/low_mean", bounded_low},
-             {"clip_ratio/high_mean", bounded_high},
+             {"clip_ratio/low_mean", held_low},
+             {"clip_ratio/high_mean", held_high},
              {"clip_ratio/region_mean", clip_ratio()}}};
   }
 };

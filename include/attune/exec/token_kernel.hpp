@@ -2,8 +2,8 @@
 // The inner loop of evaluate on tokens.
 #pragma once
 
-#include <attune/core/math.hpp>  // exp_remainder
 #include <attune/exec/sample_loop.hpp>  // lane_sums, run_length, run_quantum
+#include <attune/policy/kl/estimators.hpp>
 #include <attune/policy/token.hpp>
 
 namespace attune::detail {
@@ -28,7 +28,7 @@ struct token_run {
 
 template <class R>
 struct token_sums : lane_sums<R, 7> {
-  enum metric { loss, bounded_high, bounded_low, kl, old_kl, entropy, non_finite };
+  enum metric { loss, held_high, held_low, kl, old_kl, entropy, non_finite };
 };
 
 template <bool WithGradients>
@@ -98,10 +98,10 @@ struct run_tokens {
     metrics.add(sums::non_finite, select((loss + gradient) * zero == zero, zero, P(1.0f)));
     metrics.add(sums::old_kl, weight * (x.log_ratio * x.log_ratio) * P(0.5f));
     metrics.add(sums::entropy, weight * x.entropy);
-    if constexpr (requires { objective.bound(x); }) {
-      const P bound = objective.bound(x);
-      metrics.add(sums::bounded_high, select(bound > zero, weight, zero));
-      metrics.add(sums::bounded_low, select(bound < zero, weight, zero));
+    if constexpr (requires { objective.held(x); }) {
+      const P held = select(objective.held(x), weight, zero);
+      metrics.add(sums::held_high, select(x.advantage > zero, held, zero));
+      metrics.add(sums::held_low, select(x.advantage < zero, held, zero));
     }
   }
   /// In a loop of its own: with it the objective's numbers do not fit into registers.
@@ -111,7 +111,7 @@ struct run_tokens {
     P sum(0.0f);
     for (int i = first; i < first + run_quantum; i += lanes<P>) {
       const P u = read_pack<P>(tokens.members[logp] + i) - read_pack<P>(tokens.members[ref_logp] + i);
-      sum = sum + read_pack<P>(tokens.weight + i) * exp_remainder(-u);
+      sum = sum + read_pack<P>(tokens.weight + i) * kl::k3{}.value(u);
     }
     return sum;
   }

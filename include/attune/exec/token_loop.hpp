@@ -46,8 +46,8 @@ class token_loop {
     policy_report r;
     using sums = token_sums<R>;
     r.loss_sum = sums_.total(sums::loss);
-    r.bounded_high = sums_.total(sums::bounded_high);
-    r.bounded_low = sums_.total(sums::bounded_low);
+    r.held_high = sums_.total(sums::held_high);
+    r.held_low = sums_.total(sums::held_low);
     r.kl = sums_.total(sums::kl);
     r.old_kl = sums_.total(sums::old_kl);
     r.entropy = sums_.total(sums::entropy);

@@ -84,10 +84,10 @@ struct penalised {
     using R = real_of<S>;
     return weighted<S>(x.correction, surrogate(x)) + penalty(x) - weighted<S>(R(lane_of<S>(entropy_coefficient)), x.entropy);
   }
-  template <class R> ATTUNE_FN R bound(const token<R>& x) const
-    requires requires { surrogate.bound(x); }
+  template <class R> ATTUNE_FN auto held(const token<R>& x) const
+    requires requires { surrogate.held(x); }
   {
-    return surrogate.bound(x);
+    return surrogate.held(x);
   }
 
   static constexpr auto parameters() {

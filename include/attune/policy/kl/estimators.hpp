@@ -40,12 +40,16 @@ struct k2 {
 };
 
 /// k3 = e^-u - 1 + u >= 0;   slope 1 - e^-u.   Unbiased, never negative, exact also for tiny u. Its gradient is that of KL(ref || pi).
-/// Limits   grows like e^-u where the reference has much more mass: +inf, slope -inf, for u < -88.7 in float and u < -709.7 in double.
-///          u - 1 and 1 for large u; +inf where the reference excludes y (u = +inf).
+/// Limits   grows like e^-u where the reference has much more mass, and saturates at e^88 in float, e^709 in double, with slope -e^88, -e^709:
+///          a token that the policy all but excludes must not make the run infinite. u - 1 and 1 for large u; +inf where the reference
+///          excludes y (u = +inf).
 struct k3 {
-  template <class S> ATTUNE_FN S value(S u) const { return exp_remainder(-u); }
-  template <class S> ATTUNE_FN S slope(S u) const { return -expm1(-u); }
+  template <class S> ATTUNE_FN S value(S u) const { return exp_remainder(held(-u)); }
+  template <class S> ATTUNE_FN S slope(S u) const { return -expm1(held(-u)); }
   template <class S> ATTUNE_FN S scored_slope(S u) const { return u; }  // e^-u - 1 + u + 1 - e^-u
+
+ private:
+  template <class S> static ATTUNE_FN S held(S x) { return min(x, S(lane_of<S>(std::same_as<lane_of<S>, float> ? 88 : 709))); }
 };
 
 /// |u|;   slope sign(u), 0 at 0.   A bound on the size of k1, no estimate of a KL divergence.

@@ -23,13 +23,8 @@ struct ratio_clip {
     if (dual < infinity<double>) worse = min(worse, S(R(lane_of<S>(dual))));  // else a ratio that overflows would be taken for a bounded one
     return select(advantage > R(0), min(ratio, top), select(advantage < R(0), worse, S(R(1))));
   }
-  /// 1: an upper bound holds; -1: the lower one; 0: none.
-  template <class R> ATTUNE_FN R bound(const R& log_ratio, const R& advantage) const {
-    const R ratio = exp(log_ratio), zero(0), one(1);
-    const R better = select(ratio > R(lane_of<R>(1 + high)), one, zero);
-    const R worse = select(ratio < R(lane_of<R>(1 - low)), -one, select(ratio > R(lane_of<R>(dual)), one, zero));
-    return select(advantage > zero, better, select(advantage < zero, worse, zero));
-  }
+  /// Whether a bound holds the ratio (of A = 0 it says nothing).
+  template <class R> ATTUNE_FN auto held(const R& log_ratio, const R& advantage) const { return (*this)(log_ratio, advantage) != exp(log_ratio); }
 };
 
 /// PPO's clipped surrogate at a level of the ratio, for a mean over tokens or sequences.
@@ -51,7 +46,7 @@ struct clipped_surrogate {
   static constexpr token_reduction reduction() { return Reduction; }
 
   template <class S> ATTUNE_FN S operator()(const token<S>& x) const { return -(ratio_clip{low, high, dual}(x.log_ratio, x.advantage) * x.advantage); }
-  template <class R> ATTUNE_FN R bound(const token<R>& x) const { return ratio_clip{low, high, dual}.bound(x.log_ratio, x.advantage); }
+  template <class R> ATTUNE_FN auto held(const token<R>& x) const { return ratio_clip{low, high, dual}.held(x.log_ratio, x.advantage); }
 
   static constexpr auto parameters() {
     using self = clipped_surrogate;

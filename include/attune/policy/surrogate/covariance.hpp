@@ -18,7 +18,7 @@ struct clip_cov {
     using R = real_of<S>;
     return -weighted<S>(R(1) - x.selected, ratio_clip{low, high}(x.log_ratio, x.advantage) * x.advantage);
   }
-  template <class R> ATTUNE_FN R bound(const token<R>& x) const { return ratio_clip{low, high}.bound(x.log_ratio, x.advantage); }
+  template <class R> ATTUNE_FN auto held(const token<R>& x) const { return ratio_clip{low, high}.held(x.log_ratio, x.advantage); }
 
   static constexpr auto parameters() {
     return std::array{parameter<clip_cov>{"low", &clip_cov::low, unit_interval, "as of ppo"}, parameter<clip_cov>{"high", &clip_cov::high, nonnegative, "as of ppo"}};

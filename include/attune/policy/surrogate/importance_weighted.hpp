@@ -21,9 +21,9 @@ struct cispo {
     const S weight = min(max(exp(detach(x.log_ratio)), S(R(lane_of<S>(lower)))), S(R(lane_of<S>(upper))));
     return -(weight * x.logp * x.advantage);
   }
-  template <class R> ATTUNE_FN R bound(const token<R>& x) const {
-    const R ratio = exp(x.log_ratio), zero(0), one(1);
-    return select(ratio > R(lane_of<R>(upper)), one, select(ratio < R(lane_of<R>(lower)), -one, zero));
+  template <class R> ATTUNE_FN auto held(const token<R>& x) const {
+    const R ratio = exp(x.log_ratio);
+    return min(max(ratio, R(lane_of<R>(lower))), R(lane_of<R>(upper))) != ratio;
   }
 
   static constexpr auto parameters() {
