@@ -7,7 +7,10 @@
 
 namespace attune::detail {
 
-inline std::string shape_text(std::int64_t rows, std::int64_t columns) { return "[" + text((long long)rows) + ", " + text((long long)columns) + "]"; }
+inline std::string shape_text(std::int64_t rows, std::int64_t columns) {
+  std::string shape(1, '[');  // and not "[" + ...: g++ 12 warns of it without a reason
+  return shape.append(text((long long)rows)).append(", ").append(text((long long)columns)).append("]");
+}
 
 /// Throws unless `given` has the shape of the tokens `like`.
 template <class X, class T>
