@@ -138,28 +138,31 @@ inline gradient_check conclude(gradient_check check) {
   return check;
 }
 
-}  // namespace detail
-
-/// Checks the gradient of an objective, your own included: at each sample the derivatives that dual numbers give with respect to its policy
-/// members (x.chosen.logp and x.rejected.logp of a pair) are compared with finite differences of the plain value, and the value on duals
-/// with the plain one. Throws attune::error if the objective's parameters lie outside their domains.
-template <class Kind, objective_on<Kind> O>
-gradient_check check_gradient_on(const O& objective, const check_options& options = {}) {
-  validate(objective);
+/// What is checked, as functions: the loops below are compiled once, not for every objective.
+template <class Kind>
+struct checked_objective {
+  using sample = typename Kind::template sample<double>;
+  using jet = dual<double, policy_members<Kind>>;
+  const void* self;
+  double (*value)(const void*, const sample&);
+  jet (*derivatives)(const void*, const sample&);
+};
+template <class Kind>
+gradient_check check_samples(const checked_objective<Kind>& objective, const check_options& options) {
   gradient_check check;
-  detail::sampler random(options.seed);
+  sampler random(options.seed);
   for (int n = 0; n < options.points; ++n) {
-    auto x = detail::random_sample<Kind>(random);
-    const auto loss = objective(differentiable<Kind, double>(x));
+    auto x = random_sample<Kind>(random);
+    const auto loss = objective.derivatives(objective.self, x);
     const auto place = [&](const char* what) {
       std::string at;
-      for (const member_of<Kind>& m : members<Kind>()) at += (at.empty() ? "" : ", ") + std::string(m.name) + " = " + detail::text(m.of(x));
+      for (const member_of<Kind>& m : members<Kind>()) at += (at.empty() ? "" : ", ") + std::string(m.name) + " = " + text(m.of(x));
       return std::string(what) + " at " + at + ": ";
     };
-    const double value = objective(x);
+    const double value = objective.value(objective.self, x);
     if (check.passed && !(std::fabs(loss.value - value) <= 1e-12 * std::fabs(value)) && value == value) {
       check.passed = false;
-      check.explanation = place("the loss") + "its value is " + detail::text(value) + " on numbers but " + detail::text(loss.value) + " on dual numbers";
+      check.explanation = place("the loss") + "its value is " + text(value) + " on numbers but " + text(loss.value) + " on dual numbers";
     }
     // Values are known to a rounding of their own and of their arguments: |value| and, a hundredth of it, the condition.
     double scale = std::fabs(value);
@@ -171,13 +174,91 @@ gradient_check check_gradient_on(const O& objective, const check_options& option
       const auto along = [&](double moved) {
         auto y = x;
         m.of(y) = moved;
-        return double(objective(y));
+        return objective.value(objective.self, y);
       };
-      detail::compare(check, loss.grad[i++], differentiate(along, m.of(x), 0.25), scale, options.tolerance,
-                      [&] { return place((std::string("d loss/d ") + m.name).c_str()); });
+      compare(check, loss.grad[i++], differentiate(along, m.of(x), 0.25), scale, options.tolerance,
+              [&] { return place((std::string("d loss/d ") + m.name).c_str()); });
     }
   }
-  return detail::conclude(check);
+  return conclude(check);
+}
+
+/// A group objective: loss, and the gradient unless it is null.
+struct checked_group {
+  const void* self;
+  double (*loss)(const void*, const group<double>&, double* gradient);
+};
+inline gradient_check check_groups(const checked_group& objective, const check_options& options) {
+  gradient_check check;
+  sampler random(options.seed);
+  constexpr int largest = 6;
+  for (int n = 0; n < options.points; ++n) {
+    const int size = 1 + n % largest;
+    completion<double> y[largest];
+    const double spread = draw_spread(random);
+    for (int i = 0; i < size; ++i) {
+      draw(random, y[i], spread);
+      y[i].reward = random.uniform(0, 1);
+    }
+    double d[max_group_size];
+    const double loss = objective.loss(objective.self, group<double>(y, size), d);
+    for (int i = 0; i < size; ++i) {
+      const auto along = [&](double moved) {
+        completion<double> other[largest];
+        for (int j = 0; j < size; ++j) other[j] = y[j];
+        other[i].logp = moved;
+        return objective.loss(objective.self, group<double>(other, size), nullptr);
+      };
+      compare(check, d[i], differentiate(along, y[i].logp, 0.25), std::fabs(loss), options.tolerance, [&] {
+        std::string at;
+        for (int j = 0; j < size; ++j) {
+          for (const auto& m : members<group_kind>()) at += (at.empty() ? "" : ", ") + std::string(m.name) + " = " + text(m.of(y[j]));
+        }
+        return "d loss/d logp of completion " + text((long long)i) + " at " + at + ": ";
+      });
+    }
+  }
+  return conclude(check);
+}
+
+/// A scalar unit. in_t: its argument is log t, and its slope the derivative in t.
+struct checked_unit {
+  const void* self;
+  double (*value)(const void*, double);
+  double (*slope)(const void*, double);
+  bool in_t;
+};
+inline gradient_check check_line(const checked_unit& unit, double lower, double upper, const check_options& options) {
+  gradient_check check;
+  sampler random(options.seed);
+  for (int n = 0; n < options.points; ++n) {
+    const double x = random.uniform(lower, upper);
+    const double room = std::fmin(0.25, 0.5 * std::fmin(x - lower, upper - x));
+    if (!(room > 0)) continue;
+    estimated_derivative found = differentiate([&](double y) { return unit.value(unit.self, y); }, x, room);
+    if (unit.in_t) {
+      found.value *= std::exp(-x);
+      found.error *= std::exp(-x);
+    }
+    compare(check, unit.slope(unit.self, x), found, std::fabs(unit.value(unit.self, x)), options.tolerance,
+            [&] { return std::string("slope at x = ") + text(x) + ": "; });
+  }
+  return conclude(check);
+}
+
+}  // namespace detail
+
+/// Checks the gradient of an objective, your own included: at each sample the derivatives that dual numbers give with respect to its policy
+/// members (x.chosen.logp and x.rejected.logp of a pair) are compared with finite differences of the plain value, and the value on duals
+/// with the plain one. Throws attune::error if the objective's parameters lie outside their domains.
+template <class Kind, objective_on<Kind> O>
+gradient_check check_gradient_on(const O& objective, const check_options& options = {}) {
+  using checked = detail::checked_objective<Kind>;
+  using sample = typename checked::sample;
+  validate(objective);
+  const auto value = [](const void* self, const sample& x) { return double((*static_cast<const O*>(self))(x)); };
+  const auto derivatives = [](const void* self, const sample& x) { return typename checked::jet((*static_cast<const O*>(self))(differentiable<Kind, double>(x))); };
+  return detail::check_samples<Kind>({&objective, value, derivatives}, options);
 }
 
 template <pair_objective O>
@@ -207,36 +288,8 @@ gradient_check check_gradient(const O& objective, const check_options& options =
 template <group_objective O>
 gradient_check check_gradient(const O& objective, const check_options& options = {}) {
   validate(objective);
-  gradient_check check;
-  detail::sampler random(options.seed);
-  constexpr int largest = 6;
-  for (int n = 0; n < options.points; ++n) {
-    const int size = 1 + n % largest;
-    completion<double> y[largest];
-    const double spread = detail::draw_spread(random);
-    for (int i = 0; i < size; ++i) {
-      detail::draw(random, y[i], spread);
-      y[i].reward = random.uniform(0, 1);
-    }
-    double d[max_group_size];
-    const double loss = group_loss(objective, group<double>(y, size), d);
-    for (int i = 0; i < size; ++i) {
-      const auto along = [&](double moved) {
-        completion<double> other[largest];
-        for (int j = 0; j < size; ++j) other[j] = y[j];
-        other[i].logp = moved;
-        return group_loss(objective, group<double>(other, size), nullptr);
-      };
-      detail::compare(check, d[i], differentiate(along, y[i].logp, 0.25), std::fabs(loss), options.tolerance, [&] {
-        std::string at;
-        for (int j = 0; j < size; ++j) {
-          for (const auto& m : members<group_kind>()) at += (at.empty() ? "" : ", ") + std::string(m.name) + " = " + detail::text(m.of(y[j]));
-        }
-        return "d loss/d logp of completion " + detail::text((long long)i) + " at " + at + ": ";
-      });
-    }
-  }
-  return detail::conclude(check);
+  const auto loss = [](const void* self, const group<double>& g, double* gradient) { return group_loss(*static_cast<const O*>(self), g, gradient); };
+  return detail::check_groups({&objective, loss}, options);
 }
 
 /// Checks the slope of a scalar unit against finite differences of its value over [lower, upper]. A divergence generator's argument is
@@ -244,21 +297,9 @@ gradient_check check_gradient(const O& objective, const check_options& options =
 template <scalar_unit U>
 gradient_check check_gradient(const U& unit, double lower = -8, double upper = 8, const check_options& options = {}) {
   validate(unit);
-  gradient_check check;
-  detail::sampler random(options.seed);
-  for (int n = 0; n < options.points; ++n) {
-    const double x = random.uniform(lower, upper);
-    const double room = std::fmin(0.25, 0.5 * std::fmin(x - lower, upper - x));
-    if (!(room > 0)) continue;
-    estimated_derivative found = differentiate([&](double y) { return double(unit.value(y)); }, x, room);
-    if constexpr (divergence::generator<U>) {
-      found.value *= std::exp(-x);
-      found.error *= std::exp(-x);
-    }
-    detail::compare(check, unit.slope(x), found, std::fabs(unit.value(x)), options.tolerance,
-                    [&] { return std::string("slope at x = ") + detail::text(x) + ": "; });
-  }
-  return detail::conclude(check);
+  const auto value = [](const void* self, double x) { return double(static_cast<const U*>(self)->value(x)); };
+  const auto slope = [](const void* self, double x) { return double(static_cast<const U*>(self)->slope(x)); };
+  return detail::check_line({&unit, value, slope, divergence::generator<U>}, lower, upper, options);
 }
 
 }  // namespace attune
