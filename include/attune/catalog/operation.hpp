@@ -44,9 +44,9 @@ void for_each_operation(Visitor&& visit) {
                         .call = "correction::off_policy_mask, tokens.correction", .source = "arXiv:2512.02556", .also = "off_policy_mask_threshold"});
   visit(operation_entry{.name = "top_entropy", .on = "tokens of completions", .formula = "mask = 1 if entropy >= threshold else 0", .where = "threshold: quantile 1 - share of the batch's entropies",
                         .call = "entropy_threshold, top_entropy_mask, tokens.mask", .source = "arXiv:2506.01939", .also = "top_entropy_quantile"});
-  visit(operation_entry{.name = "clip_cov", .on = "tokens of completions", .formula = "selected = max(1, share*n) random tokens with lower < c < upper", .where = "c = (A - mean(A))*(logp - mean(logp))",
+  visit(operation_entry{.name = "clip_cov_selection", .on = "tokens of completions", .formula = "selected = max(1, share*n) random tokens with lower < c < upper", .where = "c = (A - mean(A))*(logp - mean(logp))",
                         .call = "covariance::select(covariance::clip_cov{}, ...), tokens.selected", .source = "arXiv:2505.22617"});
-  visit(operation_entry{.name = "kl_cov", .on = "tokens of completions", .formula = "selected = the max(1, share*n) tokens of largest c", .where = "c = (A - mean(A))*(logp - mean(logp))",
+  visit(operation_entry{.name = "kl_cov_selection", .on = "tokens of completions", .formula = "selected = the max(1, share*n) tokens of largest c", .where = "c = (A - mean(A))*(logp - mean(logp))",
                         .call = "covariance::select(covariance::kl_cov{}, ...), tokens.selected", .source = "arXiv:2505.22617"});
   visit(operation_entry{.name = "online_pairs", .on = "scored groups", .formula = "chosen = first of the highest, rejected = last of the lowest", .where = "of reward - missing_eos_penalty*(1 - ended)",
                         .call = "online_pairs, evaluate(dpo{}, pairs)", .source = "arXiv:2402.04792", .also = "online_dpo online_ipo"});
@@ -89,13 +89,11 @@ void for_each_operation(Visitor&& visit) {
                         .source = "arXiv:1909.08593 section 2.2", .also = "kl_ctrl fixed_kl"});
   visit(operation_entry{.name = "adaptive_entropy", .on = "averages over tokens", .formula = "coefficient + step if entropy <= target else coefficient - step", .where = "in [0, 1]; applied only while entropy <= target",
                         .call = "adaptive_entropy::applied(entropy), update(entropy)", .source = "arXiv:2505.22312"});
-  visit(operation_entry{.name = "soft_overlong", .on = "lengths of completions", .formula = "max(factor*min((max_length - buffer - n)/buffer, 0), lowest)", .call = "reward::soft_overlong{}.value(n)",
-                        .source = "arXiv:2503.14476 eq. 13", .also = "dapo_overlong"});
   visit(operation_entry{.name = "stop_properly", .on = "completions", .formula = "factor*r if truncated else r", .call = "reward::stop_properly", .source = "ProRL"});
   visit(operation_entry{.name = "generalized_jsd", .on = "rows of logits", .formula = "beta*KL(T, m) + (1 - beta)*KL(S, m)",
                         .where = "m = beta*T + (1 - beta)*S; KL(T, S) at beta = 0, KL(S, T) at 1",
                         .call = "distill::with_generalized_jsd(beta, ...), row_divergence or top_k_divergence", .source = "arXiv:2306.13649", .also = "gkd jsd"});
-  visit(operation_entry{.name = "adaptive_kl", .on = "rows of logits", .formula = "a*KL(T, S) + (1 - a)*KL(S, T)",
+  visit(operation_entry{.name = "adaptive_kl_distillation", .on = "rows of logits", .formula = "a*KL(T, S) + (1 - a)*KL(S, T)",
                         .where = "a: share of the teacher's head, the likeliest classes with half the mass, in sum(abs(T - S))",
                         .call = "distill::adaptive_kl", .source = "arXiv:2404.02657", .also = "akl"});
   visit(operation_entry{.name = "uld", .on = "rows of logits", .formula = "sum(abs(sorted(S)[k] - sorted(T)[k]))",

@@ -69,8 +69,8 @@ struct value_loss {
     const R width = R(lane_of<S>(clip)), half = R(lane_of<S>(0.5));
     const S plain = x.value - x.target;
     if (!(clip < infinity<double>)) return plain * plain * half;
-    const S near = min(max(x.value, S(x.old_value - width)), S(x.old_value + width)) - x.target;
-    return max(plain * plain, near * near) * half;
+    const S clipped = min(max(x.value, S(x.old_value - width)), S(x.old_value + width)) - x.target;
+    return max(plain * plain, clipped * clipped) * half;
   }
 
   static constexpr auto parameters() {
