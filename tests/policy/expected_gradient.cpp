@@ -9,7 +9,6 @@
 #include <attune/policy/kl/estimators.hpp>
 #include <attune/policy/penalised.hpp>
 
-#include <functional>
 #include <map>
 
 using namespace attune;
@@ -49,7 +48,7 @@ double distance(const vector& a, const vector& b) {
   for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i])), size = std::max(size, std::abs(b[i]));
   return worst / size;
 }
-/// Whether a = factor x b.
+/// The factor for which factor x b is nearest to a.
 double factor(const vector& a, const vector& b) {
   double ab = 0, bb = 0;
   for (std::size_t i = 0; i < a.size(); ++i) ab += a[i] * b[i], bb += b[i] * b[i];

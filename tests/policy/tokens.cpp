@@ -10,11 +10,9 @@
 #include <attune/policy/kl/estimators.hpp>
 #include <attune/policy/penalised.hpp>
 
-#include <functional>
 #include <map>
 
 using namespace attune;
-using matrix = std::vector<std::vector<double>>;  // a row a sequence
 
 namespace {
 

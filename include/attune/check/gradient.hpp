@@ -148,7 +148,7 @@ struct checked_objective {
   jet (*derivatives)(const void*, const sample&);
 };
 template <class Kind>
-gradient_check check_samples(const checked_objective<Kind>& objective, const check_options& options) {
+gradient_check compare_samples(const checked_objective<Kind>& objective, const check_options& options) {
   gradient_check check;
   sampler random(options.seed);
   for (int n = 0; n < options.points; ++n) {
@@ -258,7 +258,7 @@ gradient_check check_gradient_on(const O& objective, const check_options& option
   validate(objective);
   const auto value = [](const void* self, const sample& x) { return double((*static_cast<const O*>(self))(x)); };
   const auto derivatives = [](const void* self, const sample& x) { return typename checked::jet((*static_cast<const O*>(self))(differentiable<Kind, double>(x))); };
-  return detail::check_samples<Kind>({&objective, value, derivatives}, options);
+  return detail::compare_samples<Kind>({&objective, value, derivatives}, options);
 }
 
 template <pair_objective O>

@@ -31,13 +31,9 @@ policy_report evaluate_tokens(Policy policy, const O& objective, const tokens<T>
     const policy_report& part = parts[static_cast<std::size_t>(c)];
     total.loss_sum += part.loss_sum;
     total.non_finite += part.non_finite;
-    for (double policy_report::*sum : {&policy_report::held_high, &policy_report::held_low, &policy_report::kl, &policy_report::old_kl, &policy_report::entropy}) {
-      total.*sum += part.*sum;
-    }
+    for (double policy_report::*sum : policy_report::means()) total.*sum += part.*sum;
   }
-  for (double policy_report::*mean : {&policy_report::held_high, &policy_report::held_low, &policy_report::kl, &policy_report::old_kl, &policy_report::entropy}) {
-    total.*mean = total.tokens > 0 ? total.*mean / total.tokens : 0;
-  }
+  for (double policy_report::*mean : policy_report::means()) total.*mean = total.tokens > 0 ? total.*mean / total.tokens : 0;
   return total;
 }
 

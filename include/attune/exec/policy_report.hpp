@@ -25,9 +25,14 @@ struct policy_report {
   double loss() const { return weight > 0 ? loss_sum / weight : 0; }
   double clip_ratio() const { return held_high + held_low; }
 
+  /// The means over tokens.
+  static constexpr std::array<double policy_report::*, 5> means() {
+    return {&policy_report::held_high, &policy_report::held_low, &policy_report::kl, &policy_report::old_kl, &policy_report::entropy};
+  }
+
   policy_report& operator+=(const policy_report& other) {
     const double total = tokens + other.tokens;
-    for (double policy_report::*mean : {&policy_report::held_high, &policy_report::held_low, &policy_report::kl, &policy_report::old_kl, &policy_report::entropy}) {
+    for (double policy_report::*mean : means()) {
       if (total > 0) this->*mean = this->*mean * (tokens / total) + other.*mean * (other.tokens / total);
     }
     loss_sum += other.loss_sum;
