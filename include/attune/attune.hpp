@@ -91,6 +91,7 @@
 #include <attune/exec/check_samples.hpp>
 #include <attune/exec/check_tokens.hpp>
 #include <attune/exec/convert_lanes.hpp>
+#include <attune/exec/device/row_gradient.hpp>
 #include <attune/exec/device/row_selection.hpp>
 #include <attune/exec/device/row_sums.hpp>
 #include <attune/exec/device/vectors.hpp>

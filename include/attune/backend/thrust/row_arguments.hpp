@@ -52,7 +52,7 @@ inline std::byte* require_workspace(const view<std::byte, 1, device>& workspace,
   return workspace.data();
 }
 
-/// The first row whose label is out of range, and the label.
+/// A row whose label is out of range, or its sequence, and what that is.
 struct bad_label {
   std::int64_t row, label;
 };
@@ -63,15 +63,27 @@ struct find_bad_label {
     return selection.label(n) == row_selection::invalid ? bad_label{n, selection.labels(n)} : bad_label{rows, 0};
   }
 };
+struct find_bad_sequence {
+  row_selection selection;
+  label_reader sequences;
+  std::int64_t count, rows;
+  ATTUNE_FN bad_label operator()(std::int64_t n) const {
+    if (selection.label(n) == row_selection::unread) return {rows, 0};
+    const std::int64_t s = sequences(n);
+    return s < 0 || s >= count ? bad_label{n, s} : bad_label{rows, 0};
+  }
+};
 struct first_bad_label {
   ATTUNE_FN bad_label operator()(const bad_label& a, const bad_label& b) const { return b.row < a.row ? b : a; }
 };
-
-/// Throws for a label out of range. Waits for the device.
-template <class Policy> void require_device_labels(const Policy& policy, const row_selection& selection, std::int64_t rows) {
+/// The first that `find` finds; row `rows` if there is none. Waits for the device.
+template <class Policy, class Find> bad_label first_bad(const Policy& policy, std::int64_t rows, const Find& find) {
   const thrust::counting_iterator<std::int64_t> first(0);
-  const bad_label found =
-      thrust::transform_reduce(policy, first, first + rows, find_bad_label{selection, rows}, bad_label{rows, 0}, first_bad_label{});
+  return thrust::transform_reduce(policy, first, first + rows, find, bad_label{rows, 0}, first_bad_label{});
+}
+/// Throws for a label out of range.
+template <class Policy> void require_device_labels(const Policy& policy, const row_selection& selection, std::int64_t rows) {
+  const bad_label found = first_bad(policy, rows, find_bad_label{selection, rows});
   if (found.row < rows) throw_bad_label(found.row, found.label, selection.classes, selection.ignore_index);
 }
 

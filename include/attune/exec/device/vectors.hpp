@@ -50,7 +50,7 @@ ATTUNE_FN vector_words read_words(const void* from) {
   return {{v.x, v.y, v.z, v.w}};
 #else
   vector_words words;
-  __builtin_memcpy(&words, from, sizeof words);
+  __builtin_memcpy(&words, __builtin_assume_aligned(from, 16), sizeof words);
   return words;
 #endif
 }
@@ -58,7 +58,7 @@ ATTUNE_FN void write_words(const vector_words& words, void* to) {
 #if defined(__CUDA_ARCH__)
   *static_cast<uint4*>(to) = make_uint4(words.word[0], words.word[1], words.word[2], words.word[3]);
 #else
-  __builtin_memcpy(to, &words, sizeof words);
+  __builtin_memcpy(__builtin_assume_aligned(to, 16), &words, sizeof words);
 #endif
 }
 
