@@ -29,15 +29,23 @@ struct token_kind {
   using sample = token<S>;
   static constexpr const char* batch = "tokens", *gradients = "token_gradients";
 
+  ATTUNE_MEMBER(at_logp, logp);
+  ATTUNE_MEMBER(at_log_ratio, log_ratio);
+  ATTUNE_MEMBER(at_entropy, entropy);
+  ATTUNE_MEMBER(at_old_logp, old_logp);
+  ATTUNE_MEMBER(at_ref_logp, ref_logp);
+  ATTUNE_MEMBER(at_advantage, advantage);
+  ATTUNE_MEMBER(at_correction, correction);
+  ATTUNE_MEMBER(at_selected, selected);
   static constexpr auto members = std::tuple{
-      sample_member{"logp", role::policy, [](auto& x) -> auto& { return x.logp; }, -1.25},
-      sample_member{"log_ratio", role::policy, [](auto& x) -> auto& { return x.log_ratio; }, 0.0625},
-      sample_member{"entropy", role::policy, [](auto& x) -> auto& { return x.entropy; }, 0.5, presence::exact},
-      sample_member{"old_logp", role::reference, [](auto& x) -> auto& { return x.old_logp; }, -1.3125},
-      sample_member{"ref_logp", role::reference, [](auto& x) -> auto& { return x.ref_logp; }, -1.5},
-      sample_member{"advantage", role::data, [](auto& x) -> auto& { return x.advantage; }, -0.75},
-      sample_member{"correction", role::data, [](auto& x) -> auto& { return x.correction; }, 1, presence::optional},
-      sample_member{"selected", role::data, [](auto& x) -> auto& { return x.selected; }, 0, presence::exact},
+      sample_member{"logp", role::policy, at_logp{}, -1.25},
+      sample_member{"log_ratio", role::policy, at_log_ratio{}, 0.0625},
+      sample_member{"entropy", role::policy, at_entropy{}, 0.5, presence::exact},
+      sample_member{"old_logp", role::reference, at_old_logp{}, -1.3125},
+      sample_member{"ref_logp", role::reference, at_ref_logp{}, -1.5},
+      sample_member{"advantage", role::data, at_advantage{}, -0.75},
+      sample_member{"correction", role::data, at_correction{}, 1, presence::optional},
+      sample_member{"selected", role::data, at_selected{}, 0, presence::exact},
   };
 };
 

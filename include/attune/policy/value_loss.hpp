@@ -21,10 +21,13 @@ struct value_kind {
   using sample = value_estimate<S>;
   static constexpr const char* batch = "values", *gradients = "value_gradients";
 
+  ATTUNE_MEMBER(at_value, value);
+  ATTUNE_MEMBER(at_old_value, old_value);
+  ATTUNE_MEMBER(at_target, target);
   static constexpr auto members = std::tuple{
-      sample_member{"value", role::policy, [](auto& x) -> auto& { return x.value; }, 0.5},
-      sample_member{"old_value", role::reference, [](auto& x) -> auto& { return x.old_value; }, 0.25},
-      sample_member{"target", role::data, [](auto& x) -> auto& { return x.target; }, 1},
+      sample_member{"value", role::policy, at_value{}, 0.5},
+      sample_member{"old_value", role::reference, at_old_value{}, 0.25},
+      sample_member{"target", role::data, at_target{}, 1},
   };
 };
 

@@ -31,11 +31,15 @@ struct group_kind {
   using sample = completion<S>;
   static constexpr const char *batch = "groups", *gradients = "group_gradients";
 
+  ATTUNE_MEMBER(at_logp, logp);
+  ATTUNE_MEMBER(at_ref_logp, ref_logp);
+  ATTUNE_MEMBER(at_length, length);
+  ATTUNE_MEMBER(at_reward, reward);
   static constexpr auto members = std::tuple{
-      sample_member{"logp", role::policy, [](auto& y) -> auto& { return y.logp; }, -12},
-      sample_member{"ref_logp", role::reference, [](auto& y) -> auto& { return y.ref_logp; }, -13},
-      sample_member{"length", role::length, [](auto& y) -> auto& { return y.length; }, 6},
-      sample_member{"reward", role::data, [](auto& y) -> auto& { return y.reward; }, 0.75, presence::exact},
+      sample_member{"logp", role::policy, at_logp{}, -12},
+      sample_member{"ref_logp", role::reference, at_ref_logp{}, -13},
+      sample_member{"length", role::length, at_length{}, 6},
+      sample_member{"reward", role::data, at_reward{}, 0.75, presence::exact},
   };
 };
 

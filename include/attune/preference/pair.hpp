@@ -29,16 +29,25 @@ struct pair_kind {
   using sample = pair<S>;
   static constexpr const char* batch = "pairs", *gradients = "pair_gradients";
 
+  ATTUNE_MEMBER(at_chosen, chosen.logp);
+  ATTUNE_MEMBER(at_rejected, rejected.logp);
+  ATTUNE_MEMBER(at_ref_chosen, chosen.ref_logp);
+  ATTUNE_MEMBER(at_ref_rejected, rejected.ref_logp);
+  ATTUNE_MEMBER(at_chosen_length, chosen.length);
+  ATTUNE_MEMBER(at_rejected_length, rejected.length);
+  ATTUNE_MEMBER(at_chosen_reward, chosen.reward);
+  ATTUNE_MEMBER(at_rejected_reward, rejected.reward);
+  ATTUNE_MEMBER(at_margin, margin);
   static constexpr auto members = std::tuple{
-      sample_member{"chosen", role::policy, [](auto& x) -> auto& { return x.chosen.logp; }, -12},
-      sample_member{"rejected", role::policy, [](auto& x) -> auto& { return x.rejected.logp; }, -15},
-      sample_member{"ref_chosen", role::reference, [](auto& x) -> auto& { return x.chosen.ref_logp; }, -13},
-      sample_member{"ref_rejected", role::reference, [](auto& x) -> auto& { return x.rejected.ref_logp; }, -14},
-      sample_member{"chosen_length", role::length, [](auto& x) -> auto& { return x.chosen.length; }, 6},
-      sample_member{"rejected_length", role::length, [](auto& x) -> auto& { return x.rejected.length; }, 5},
-      sample_member{"chosen_reward", role::data, [](auto& x) -> auto& { return x.chosen.reward; }, 0.75, presence::exact},
-      sample_member{"rejected_reward", role::data, [](auto& x) -> auto& { return x.rejected.reward; }, 0.25, presence::exact},
-      sample_member{"margin", role::data, [](auto& x) -> auto& { return x.margin; }, 0, presence::optional},
+      sample_member{"chosen", role::policy, at_chosen{}, -12},
+      sample_member{"rejected", role::policy, at_rejected{}, -15},
+      sample_member{"ref_chosen", role::reference, at_ref_chosen{}, -13},
+      sample_member{"ref_rejected", role::reference, at_ref_rejected{}, -14},
+      sample_member{"chosen_length", role::length, at_chosen_length{}, 6},
+      sample_member{"rejected_length", role::length, at_rejected_length{}, 5},
+      sample_member{"chosen_reward", role::data, at_chosen_reward{}, 0.75, presence::exact},
+      sample_member{"rejected_reward", role::data, at_rejected_reward{}, 0.25, presence::exact},
+      sample_member{"margin", role::data, at_margin{}, 0, presence::optional},
   };
 };
 
@@ -47,12 +56,16 @@ struct detailed_pair_kind {
   using sample = detailed_pair<S>;
   static constexpr const char* batch = "pairs", *gradients = "pair_gradients";
 
+  ATTUNE_MEMBER(at_chosen_kl, chosen_kl);
+  ATTUNE_MEMBER(at_rejected_kl, rejected_kl);
+  ATTUNE_MEMBER(at_target, target_logp);
+  ATTUNE_MEMBER(at_target_length, target_length);
   static constexpr auto members = std::tuple_cat(
       pair_kind::members,
-      std::tuple{sample_member{"chosen_kl", role::policy, [](auto& x) -> auto& { return x.chosen_kl; }, 2, presence::exact},
-                 sample_member{"rejected_kl", role::policy, [](auto& x) -> auto& { return x.rejected_kl; }, 3, presence::exact},
-                 sample_member{"target", role::policy, [](auto& x) -> auto& { return x.target_logp; }, -9, presence::exact},
-                 sample_member{"target_length", role::length, [](auto& x) -> auto& { return x.target_length; }, 4, presence::exact}});
+      std::tuple{sample_member{"chosen_kl", role::policy, at_chosen_kl{}, 2, presence::exact},
+                 sample_member{"rejected_kl", role::policy, at_rejected_kl{}, 3, presence::exact},
+                 sample_member{"target", role::policy, at_target{}, -9, presence::exact},
+                 sample_member{"target_length", role::length, at_target_length{}, 4, presence::exact}});
 };
 
 /// What can be called with a pair, and what needs a detailed one.

@@ -22,7 +22,13 @@ enum class role { policy, reference, length, data };
 /// optional: only if the objective reads it, and left out it means `typical`.
 enum class presence { usual, exact, optional };
 
-/// A row of the table. `of` gives the member of a sample of any scalar: [](auto& x) -> auto& { return x.chosen.logp; }.
+/// Gives the member of a sample of any scalar: ATTUNE_MEMBER(at_chosen, chosen.logp). A functor, since lambdas of a header are not device code.
+#define ATTUNE_MEMBER(name, path) \
+  struct name {                   \
+    template <class X> ATTUNE_FN constexpr auto& operator()(X& x) const { return x.path; } \
+  }
+
+/// A row of the table. `of` gives the member of a sample of any scalar.
 template <class Of>
 struct sample_member {
   const char* name;
@@ -48,10 +54,17 @@ struct member_of {
 template <class Kind>
 inline constexpr std::size_t member_count = std::tuple_size_v<std::remove_cvref_t<decltype(Kind::members)>>;
 
+namespace detail {
+template <class Kind, class Of>
+constexpr auto reference_to(const sample_member<Of>&) {
+  return +[](typename Kind::template sample<double>& x) -> double& { return Of{}(x); };
+}
+}  // namespace detail
+
 /// The table of a kind of sample (pair_kind, single_kind, ...) as an array.
 template <class Kind>
 constexpr auto members() {
-  return std::apply([](const auto&... m) { return std::array{member_of<Kind>{m.name, m.is, m.of, m.typical, m.in_batch}...}; }, Kind::members);
+  return std::apply([](const auto&... m) { return std::array{member_of<Kind>{m.name, m.is, detail::reference_to<Kind>(m), m.typical, m.in_batch}...}; }, Kind::members);
 }
 
 /// The row of that name.

@@ -20,12 +20,17 @@ struct single_kind {
   using sample = single<S>;
   static constexpr const char* batch = "singles", *gradients = "single_gradients";
 
+  ATTUNE_MEMBER(at_logp, y.logp);
+  ATTUNE_MEMBER(at_ref_logp, y.ref_logp);
+  ATTUNE_MEMBER(at_length, y.length);
+  ATTUNE_MEMBER(at_reward, y.reward);
+  ATTUNE_MEMBER(at_label, label);
   static constexpr auto members = std::tuple{
-      sample_member{"logp", role::policy, [](auto& x) -> auto& { return x.y.logp; }, -12},
-      sample_member{"ref_logp", role::reference, [](auto& x) -> auto& { return x.y.ref_logp; }, -13},
-      sample_member{"length", role::length, [](auto& x) -> auto& { return x.y.length; }, 6},
-      sample_member{"reward", role::data, [](auto& x) -> auto& { return x.y.reward; }, 0.75, presence::exact},
-      sample_member{"label", role::data, [](auto& x) -> auto& { return x.label; }, 1, presence::exact},
+      sample_member{"logp", role::policy, at_logp{}, -12},
+      sample_member{"ref_logp", role::reference, at_ref_logp{}, -13},
+      sample_member{"length", role::length, at_length{}, 6},
+      sample_member{"reward", role::data, at_reward{}, 0.75, presence::exact},
+      sample_member{"label", role::data, at_label{}, 1, presence::exact},
   };
 };
 
