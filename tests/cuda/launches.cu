@@ -94,10 +94,10 @@ int planted(attune_test::launch_counter& counter, cudaStream_t stream) {
                  [&] { thrust::transform_reduce(nosync, x.data, x.data + 32, square{}, 0.0f, thrust::plus<float>()); });
   counter.expect("an event waits", {.launches = 1}, [&] { kernel(), cudaEventSynchronize(nullptr); });
   counter.expect("not freed", {.allocations = 1}, [&] { cudaMalloc(&leaked[leaks++], 64); });
-  counter.expect("too many threads", {}, [&] { one_kernel<<<1, 2048, 0, stream>>>(x.data); });
-  counter.expect("too many rows", {}, [&] { one_kernel<<<dim3(1, 65536), 32, 0, stream>>>(x.data); });
-  counter.expect("too much shared memory", {}, [&] { one_kernel<<<1, 32, 49 << 10, stream>>>(x.data); });
-  counter.expect("nothing to do", {}, [&] { one_kernel<<<0, 32, 0, stream>>>(x.data); });
+  counter.expect("too many threads", {.launches = 1}, [&] { one_kernel<<<1, 2048, 0, stream>>>(x.data); });
+  counter.expect("too many rows", {.launches = 1}, [&] { one_kernel<<<dim3(1, 65536), 32, 0, stream>>>(x.data); });
+  counter.expect("too much shared memory", {.launches = 1}, [&] { one_kernel<<<1, 32, 49 << 10, stream>>>(x.data); });
+  counter.expect("nothing to do", {.launches = 1}, [&] { one_kernel<<<0, 32, 0, stream>>>(x.data); });
   while (leaks > 0) cudaFree(leaked[--leaks]);
   return 2 * 11;
 }
