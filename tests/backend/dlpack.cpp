@@ -220,7 +220,8 @@ TEST_CASE("DLPack: objectives have the bits that they have on std::vector", "[dl
     laid_out<float> chosen(layout, 1, size, plain.chosen), rejected(layout, 1, size, plain.rejected), ref_chosen(layout, 1, size, plain.ref_chosen),
         ref_rejected(layout, 1, size, plain.ref_rejected), d_chosen(layout, 1, size), d_rejected(layout, 1, size);
     const DLTensor dl_rejected = rejected.row(0);  // as variables and as temporaries: the memory is not theirs
-    const attune::pairs<float> batch{.chosen = chosen.row(0), .rejected = dl_rejected, .ref_chosen = ref_chosen.row(0), .ref_rejected = ref_rejected.row(0)};
+    const attune::pairs<float> batch{.chosen = chosen.row(0), .rejected = dl_rejected, .ref_chosen = ref_chosen.row(0),
+                                     .ref_rejected = ref_rejected.row(0)};
     attune_test::require_same_bits(attune::dpo{.beta = 0.3}, batch, {.chosen = d_chosen.row(0), .rejected = d_rejected.row(0)}, expected);
   }
 }

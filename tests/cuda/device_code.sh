@@ -42,7 +42,10 @@ awk '
   / *\.entry / { entry = $0; sub(/.*\.entry /, "", entry); sub(/\(\)?$/, "", entry); seen[entry]; next }
   /^}/ { entry = "" }
   entry == "" { next }
-  { op = ""; for (i = 1; i <= 2; ++i) if ($i ~ /^(ld|st)\.(volatile\.|relaxed\.[a-z]*\.|weak\.)?global/) op = $i }  # the first word may be a predicate
+  {
+    op = ""  # the first word of the line, or the second after a predicate
+    for (i = 1; i <= 2; ++i) if ($i ~ /^(ld|st)\.(volatile\.|relaxed\.[a-z]*\.|weak\.)?global/) op = $i
+  }
   op == "" { next }
   {
     width = match(op, /\.v[248]/) ? substr(op, RSTART + 2, 1) : 1
@@ -74,9 +77,13 @@ awk -F '\t' '
       ++matched
       n = split(substr(line, at + 2), demands, /, */)
       for (i = 1; i <= n; ++i) {
-        if (split(demands[i], d, " ") != 3 || !((kernel, d[1]) in found) || d[2] !~ /^(=|<=|>=)$/) { unreadable = unreadable "cannot be read: " demands[i] "\n"; continue }
+        if (split(demands[i], d, " ") != 3 || !((kernel, d[1]) in found) || d[2] !~ /^(=|<=|>=)$/) {
+          unreadable = unreadable "  of " kernel " cannot be read: " demands[i] "\n"
+          continue
+        }
         got = found[kernel, d[1]]; want = d[3] + 0
-        if (!(d[2] == "=" ? got == want : d[2] == "<=" ? got <= want : got >= want)) complaint = complaint "  " kernel ": " d[1] " " got ", expected " d[2] " " want "\n"
+        kept = d[2] == "=" ? got == want : d[2] == "<=" ? got <= want : got >= want
+        if (!kept) complaint = complaint "  " kernel ": " d[1] " " got ", expected " d[2] " " want "\n"
       }
     }
     if (at > 0 && matched == 0) complaint = complaint "  no kernel has the name " name "\n"

@@ -107,7 +107,9 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaStream_t stream) 
   return enter(&attune_fake_cuda_counts_t::copies, "(copy)", stream);
 }
 cudaError_t copy(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaStream_t stream) {
-  for (size_t row = 0; row < height; ++row) std::memmove(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width);
+  char* const target = static_cast<char*>(to);
+  const char* const source = static_cast<const char*>(from);
+  for (size_t row = 0; row < height; ++row) std::memmove(target + row * to_pitch, source + row * from_pitch, width);
   return enter(&attune_fake_cuda_counts_t::copies, "(copy)", stream);
 }
 cudaError_t set(void* to, int byte, size_t bytes, cudaStream_t stream) {
@@ -237,7 +239,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 cudaError_t cudaMemcpy2D(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind) {
   return sync(), copy(to, to_pitch, from, from_pitch, width, height, nullptr);
 }
-cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind, cudaStream_t s) {
+cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width, size_t height, cudaMemcpyKind,
+                              cudaStream_t s) {
   return copy(to, to_pitch, from, from_pitch, width, height, s);
 }
 cudaError_t cudaMemset(void* to, int byte, size_t bytes) { return set(to, byte, bytes, nullptr); }

@@ -69,7 +69,8 @@ class launch_counter {
     if (quiet_) return;
     const auto n = [](std::int64_t x) { return static_cast<long long>(x); };
     if (time == 1 && complaint.empty()) {
-      std::printf("%-58s launches %lld  syncs %lld  allocations %lld  copies %lld\n", name, n(b.launches), n(b.syncs), n(b.allocations), n(b.copies));
+      std::printf("%-58s launches %lld  syncs %lld  allocations %lld  copies %lld  memsets %lld\n", name, n(b.launches), n(b.syncs), n(b.allocations),
+                  n(b.copies), n(b.sets));
     }
     if (complaint.empty()) return;
     std::printf("%s, call %d:%s It was:\n", name, time, complaint.c_str());

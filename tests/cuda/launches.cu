@@ -41,7 +41,9 @@ void known_costs(attune_test::launch_counter& counter, cudaStream_t stream) {
   const memory<char> scratch(1 << 20);
   const auto nosync = thrust::cuda::par_nosync.on(stream);
   const auto first = thrust::make_counting_iterator(0);
-  const auto sum_of_squares = [&](int count) { return thrust::transform_reduce(nosync, x.data, x.data + count, square{}, 0.0f, thrust::plus<float>()); };
+  const auto sum_of_squares = [&](int count) {
+    return thrust::transform_reduce(nosync, x.data, x.data + count, square{}, 0.0f, thrust::plus<float>());
+  };
   const auto device_sum_of_squares = [&](int count) {
     std::size_t bytes = 1 << 20;
     cub::DeviceReduce::TransformReduce(scratch.data, bytes, x.data, out.data, count, thrust::plus<float>(), square{}, 0.0f, stream);
@@ -65,10 +67,12 @@ void known_costs(attune_test::launch_counter& counter, cudaStream_t stream) {
   counter.expect("thrust::for_each_n(par_nosync)", {.launches = 1}, [&] { thrust::for_each_n(nosync, first, n, doubled{x.data}); });
   counter.expect("thrust::for_each_n(par)", {.launches = 1, .syncs = 1},
                  [&] { thrust::for_each_n(thrust::cuda::par.on(stream), first, n, doubled{x.data}); });
-  counter.expect("thrust::transform_reduce(par_nosync), 64 numbers", {.launches = 1, .syncs = 2, .allocations = 1, .copies = 1}, [&] { sum_of_squares(n); });
+  counter.expect("thrust::transform_reduce(par_nosync), 64 numbers", {.launches = 1, .syncs = 2, .allocations = 1, .copies = 1},
+                 [&] { sum_of_squares(n); });
   counter.expect("thrust::transform_reduce(par_nosync), 65536 numbers", {.launches = 2, .syncs = 2, .allocations = 1, .copies = 1},
                  [&] { sum_of_squares(65536); });
-  counter.expect("thrust::device_vector(n)", {.launches = 1, .syncs = 1, .allocations = 1, .any_stream = true}, [&] { thrust::device_vector<float> v(n); });
+  counter.expect("thrust::device_vector(n)", {.launches = 1, .syncs = 1, .allocations = 1, .any_stream = true},
+                 [&] { thrust::device_vector<float> v(n); });
   counter.expect("cub::DeviceReduce::TransformReduce, 64 numbers", {.launches = 1}, [&] { device_sum_of_squares(n); });
   counter.expect("cub::DeviceReduce::TransformReduce, 65536 numbers", {.launches = 2}, [&] { device_sum_of_squares(65536); });
   counter.expect("cub::DeviceSegmentedReduce::Sum", {.launches = 1}, segment_sums);

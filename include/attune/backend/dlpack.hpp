@@ -11,10 +11,10 @@
 
 #include <attune/core/view.hpp>  // tensor_traits
 
-#if __has_include(<dlpack/dlpack.h>)
-#include <dlpack/dlpack.h>
-#else
+#if __has_include(<ATen/dlpack.h>) && !__has_include(<dlpack/dlpack.h>)
 #include <ATen/dlpack.h>  // PyTorch's copy of it
+#else
+#include <dlpack/dlpack.h>
 #endif
 
 #include <cstring>
@@ -226,8 +226,8 @@ template <class T, int Rank> dlpack_tensor<Rank> to_dlpack(const view<T, Rank, d
 inline void* dlpack_stream(std::optional<std::int64_t> number) {
   const std::int64_t n = number.value_or(1);
   if (n < 1) {
-    throw error("attune: stream " + detail::text(static_cast<long long>(n)) + " names no CUDA stream in DLPack; expected 1 (legacy default), 2 (default of "
-                "the thread), the value of a cudaStream_t, or none");
+    throw error("attune: stream " + detail::text(static_cast<long long>(n)) +
+                " names no CUDA stream in DLPack; expected 1 (legacy default), 2 (default of the thread), the value of a cudaStream_t, or none");
   }
   return reinterpret_cast<void*>(static_cast<std::intptr_t>(n));  // cudaStreamLegacy is 1, cudaStreamPerThread 2
 }
