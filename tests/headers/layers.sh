@@ -18,9 +18,9 @@ below() {
     constraint) echo "core divergence link ranking score preference reward $samples" ;;
     reference) echo "core $running" ;;
     rows) echo "core divergence $running" ;;
-    exec) echo "core divergence link ranking score preference policy distill reward rows" ;;
+    exec) echo "core divergence link ranking score preference policy distill reward reference rows" ;;
     check) echo "core divergence link ranking score preference policy distill reward constraint reference rows exec catalog catalog.hpp" ;;
-    backend) echo "core $running" ;;
+    backend) echo "core divergence reference rows exec" ;;
     catalog.hpp) echo "catalog core divergence link ranking score preference policy distill reward constraint" ;;
     *) return 1 ;;
   esac

@@ -193,7 +193,7 @@ inline void require_extent(std::int64_t given, std::int64_t expected, const char
 }
 
 /// Throws unless different indices are different memory: a result written through a broadcast view would be lost.
-template <class T> void require_distinct(const view<T>& out, const char* name) {
+template <class T, class Space> void require_distinct(const view<T, 1, Space>& out, const char* name) {
   if (out.extent(0) > 1 && out.stride(0) == 0)
     throw error(std::string("attune: ") + name + " has stride 0; expected an element for every result");
 }

@@ -52,7 +52,7 @@ template <real A> void require_temperature(double temperature) {
 }
 
 /// The options that say how a row is read.
-template <real A> void require_row_options(const row_options& o) {
+template <real A, class Space> void require_row_options(const basic_row_options<Space>& o) {
   require_temperature<A>(o.temperature);
   if (!(o.softcap > 0) || (!std::isinf(o.softcap) && !std::isnormal(static_cast<A>(1 / o.softcap)))) {
     throw error("attune: row_options.softcap is " + text(o.softcap) + "; expected a value > 0, or infinity for none");
@@ -67,7 +67,7 @@ template <class X> void require_rows_if_given(const X& x, std::int64_t rows, con
 }
 
 /// As require_distinct of a vector (core/view.hpp).
-template <class T> void require_distinct(const view<T, 2>& out, const char* name) {
+template <class T, class Space> void require_distinct(const view<T, 2, Space>& out, const char* name) {
   const auto span = [&](int r) { return out.extent(r) > 1 ? (out.extent(r) - 1) * std::abs(out.stride(r)) : 0; };
   const auto apart = [&](int r) { return out.extent(r) <= 1 || std::abs(out.stride(r)) > span(1 - r); };
   const bool within = out.extent(0) <= 1 || out.extent(1) <= 1 || (out.stride(0) != 0 && out.stride(1) != 0);
@@ -79,11 +79,12 @@ template <class T> void require_distinct(const view<T, 2>& out, const char* name
 
 /// Whether two matrices share an element. Exact for equal strides (halves of one buffer, side by side or interleaved), which is where
 /// the address ranges of disjoint matrices meet in practice; different strides with meeting ranges count as sharing.
-template <class T> bool overlap(const view<const T, 2>& a, const view<const T, 2>& b) {
+template <class T, class Space = host>
+bool overlap(const view<const T, 2, std::type_identity_t<Space>>& a, const view<const T, 2, std::type_identity_t<Space>>& b) {
   if (a.size() == 0 || b.size() == 0) return false;
   constexpr std::int64_t size = sizeof(T);
-  const auto address = [](const view<const T, 2>& x) { return static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(x.data())); };
-  const auto bound = [&](const view<const T, 2>& x, bool upper) {
+  const auto address = [](const view<const T, 2, Space>& x) { return static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(x.data())); };
+  const auto bound = [&](const view<const T, 2, Space>& x, bool upper) {
     std::int64_t at = address(x);
     for (int r = 0; r < 2; ++r) at += (x.stride(r) > 0) == upper ? (x.extent(r) - 1) * x.stride(r) * size : 0;
     return at;
@@ -101,7 +102,7 @@ template <class T> bool overlap(const view<const T, 2>& a, const view<const T, 2
 
 /// Throws unless `gradient` has a row for each of `logits`, at least as many columns, elements of its own, and is either exactly in
 /// place of the logits or apart from them.
-template <class T> void require_gradient(const view<T, 2>& gradient, const view<const T, 2>& logits) {
+template <class T, class Space> void require_gradient(const view<T, 2, Space>& gradient, const view<const T, 2, Space>& logits) {
   require_rows(gradient, logits.extent(0), "gradient");
   if (gradient.extent(1) < logits.extent(1)) {
     throw error("attune: gradient has " + quoted(gradient.extent(1)) + " columns; expected the logits' " + quoted(logits.extent(1)) +
@@ -109,20 +110,21 @@ template <class T> void require_gradient(const view<T, 2>& gradient, const view<
   }
   require_distinct(gradient, "gradient");
   const bool in_place = gradient.data() == logits.data() && gradient.strides() == logits.strides();
-  if (!in_place && overlap<T>(gradient, logits)) {
+  if (!in_place && overlap<T, Space>(gradient, logits)) {
     throw error("attune: gradient overlaps the logits in part; expected the same memory with the same strides, or memory of its own");
   }
 }
 
+[[noreturn]] inline void throw_bad_label(std::int64_t row, std::int64_t label, std::int64_t classes, std::int64_t ignore_index) {
+  throw error("attune: the target of row " + quoted(row) + " is " + quoted(label) + "; expected a class in [0, " + quoted(classes) +
+              "), or ignore_index = " + quoted(ignore_index));
+}
 /// Throws for a target outside [0, classes) in a row that is read.
 template <class Index> void require_labels(const view<const Index>& targets, std::int64_t classes, const row_options& o) {
   for (std::int64_t n = 0; n < targets.extent(0); ++n) {
     if (!o.mask.absent() && o.mask(n) == 0) continue;
     const std::int64_t label = targets(n);
-    if (label != o.ignore_index && (label < 0 || label >= classes)) {
-      throw error("attune: the target of row " + quoted(n) + " is " + quoted(label) + "; expected a class in [0, " + quoted(classes) +
-                  "), or ignore_index = " + quoted(o.ignore_index));
-    }
+    if (label != o.ignore_index && (label < 0 || label >= classes)) throw_bad_label(n, label, classes, o.ignore_index);
   }
 }
 

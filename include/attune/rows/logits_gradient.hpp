@@ -7,10 +7,10 @@
 namespace attune {
 
 /// Terms of a loss that depend on whole rows, beside those of the targets' log-probabilities. What is absent has coefficient 0.
-template <real A> struct row_terms {
-  view<const A> entropies{};                 ///< [N], as token_logps wrote them; needed with entropy_coefficients
-  view<const A> entropy_coefficients{};      ///< [N], d loss / d entropies[n]
-  view<const A> log_sum_exp_coefficients{};  ///< [N], d loss / d states[n].log_sum_exp(); of the z-loss c log_sum_exp^2: 2 c log_sum_exp
+template <real A, class Space = host> struct row_terms {
+  view<const A, 1, Space> entropies{};                 ///< [N], as token_logps wrote them; needed with entropy_coefficients
+  view<const A, 1, Space> entropy_coefficients{};      ///< [N], d loss / d entropies[n]
+  view<const A, 1, Space> log_sum_exp_coefficients{};  ///< [N], d loss / d states[n].log_sum_exp(); of the z-loss c log_sum_exp^2: 2 c log_sum_exp
 };
 
 namespace detail {
@@ -18,7 +18,7 @@ namespace detail {
 template <real A> double at_or_zero(const view<const A>& x, std::int64_t n) { return x.absent() ? 0 : static_cast<double>(x(n)); }
 
 
-template <real A> void require_terms(const row_terms<A>& terms, std::int64_t rows) {
+template <real A, class Space> void require_terms(const row_terms<A, Space>& terms, std::int64_t rows) {
   require_rows_if_given(terms.entropies, rows, "row_terms.entropies");
   require_rows_if_given(terms.entropy_coefficients, rows, "row_terms.entropy_coefficients");
   require_rows_if_given(terms.log_sum_exp_coefficients, rows, "row_terms.log_sum_exp_coefficients");

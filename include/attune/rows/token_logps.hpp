@@ -7,9 +7,10 @@
 namespace attune {
 
 /// What token_logps also writes, from the same read of the logits, where a view is given.
-template <real A> struct row_statistics {
-  view<A> entropies{};          ///< [N], -sum_v p_v log p_v in [0, log V] [nat]; 0 for a row that is not read
-  view<std::int64_t> argmax{};  ///< [N], the most likely class, the first of equal ones; -1 for a row that is not read or has no distribution
+/// Space: of memory, host or device.
+template <real A, class Space = host> struct row_statistics {
+  view<A, 1, Space> entropies{};          ///< [N], -sum_v p_v log p_v in [0, log V] [nat]; 0 for a row that is not read
+  view<std::int64_t, 1, Space> argmax{};  ///< [N], the most likely class, the first of equal ones; -1 for a row that is not read or has no distribution
 };
 
 namespace detail {

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Where a body (exec/device) runs: Thrust's execution policies.
+#pragma once
+
+#include <attune/core/view.hpp>  // device, error
+
+#include <thrust/execution_policy.h>
+#include <thrust/for_each.h>
+#include <thrust/iterator/counting_iterator.h>
+
+#include <concepts>
+
+namespace attune {
+namespace detail {
+
+template <class Derived> Derived thrust_policy_of(const thrust::execution_policy<Derived>&);
+
+}  // namespace detail
+
+/// Any class derived from Thrust's execution policies: thrust::device, thrust::cpp::par, thrust::omp::par, thrust::tbb::par,
+/// thrust::cuda::par_nosync.on(stream), each also with an allocator. It runs on views of device memory; with par_nosync a call returns when its
+/// work is queued on the stream, and nothing waits for it.
+template <class P>
+concept thrust_policy = requires(const P& policy) { detail::thrust_policy_of(policy); };
+
+namespace detail {
+
+/// body(i) for i in [0, n): one launch, without allocation, copy or wait (but that of the policy, if it is one that waits).
+template <thrust_policy Policy, class Body> void launch(const Policy& policy, std::int64_t n, const Body& body) {
+  if (n > 0) thrust::for_each_n(policy, thrust::counting_iterator<std::int64_t>(0), n, body);
+}
+
+}  // namespace detail
+}  // namespace attune
