@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The components of attune: one imported target for each foreign tensor library, from what is installed. This file serves the build tree
 # and the installed package alike.
-set(attune_known_components eigen xtensor thrust cblas)
+set(attune_known_components eigen xtensor thrust dlpack cblas)
 
 # attune_add_component(<name> [GLOBAL]): creates attune::<name> if its library is found; else sets attune_<name>_REASON in the caller.
 # GLOBAL makes the target, and those that it brings, visible outside the calling directory.
@@ -46,6 +46,22 @@ function(attune_add_component name)
       endif()
     else()
       set(reason "neither CCCL nor Thrust was found (libthrust-dev, or a CUDA toolkit)")
+    endif()
+  elseif(name STREQUAL "dlpack")
+    # One header; without its CMake package the user may say where it lies: ATTUNE_DLPACK_INCLUDE_DIR.
+    if(NOT TARGET dlpack::dlpack AND NOT ATTUNE_DLPACK_INCLUDE_DIR)
+      find_package(dlpack CONFIG QUIET)
+    endif()
+    if(NOT TARGET dlpack::dlpack)
+      find_path(ATTUNE_DLPACK_INCLUDE_DIR dlpack/dlpack.h)
+    endif()
+    if(TARGET dlpack::dlpack)
+      _attune_import(dlpack dlpack::dlpack ${ARGN})
+    elseif(ATTUNE_DLPACK_INCLUDE_DIR)
+      _attune_import(dlpack "" ${ARGN})
+      target_include_directories(attune::dlpack SYSTEM INTERFACE "${ATTUNE_DLPACK_INCLUDE_DIR}")
+    else()
+      set(reason "dlpack/dlpack.h was not found (libdlpack-dev)")
     endif()
   elseif(name STREQUAL "cblas")
     # FindBLAS looks for the Fortran interface. The user may name a library: ATTUNE_CBLAS_LIBRARY, with ATTUNE_CBLAS_INCLUDE_DIR.

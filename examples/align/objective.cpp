@@ -3,22 +3,21 @@
 
 #include "names.hpp"
 
-#include <attune/catalog.hpp>
+#include <attune/catalog/reward.hpp>
 
 #include <optional>
 
 namespace align {
 namespace {
 
-/// Calls visit(entry, unit) for every objective of the catalogue that can be trained on pairs, each with its default parameters.
-template <class Visit> void for_each_objective(Visit visit) {
-  attune::for_each_unit([&](const auto& entry) {
-    using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
-    if constexpr (attune::pair_objective<unit> || attune::single_objective<unit> || attune::group_objective<unit>) {
-      if (trains_on_pairs<unit>()) visit(entry, unit{});
-    }
-  });
-}
+/// Whether an objective can be trained on pairs: it is on pairs or groups, or on single completions with labels.
+struct trains_on_pairs {
+  template <class Kind> bool operator()(const held::in_both<Kind>& unit) const {
+    if constexpr (std::same_as<Kind, attune::single_kind>) return held::reads(unit, attune::member_named<Kind>("label"));
+    else return std::same_as<Kind, attune::pair_kind>;
+  }
+  bool operator()(const held::any_group&) const { return true; }
+};
 
 /// Calls visit(entry, unit) for every shaping of rewards of the catalogue, each with its default parameters.
 template <class Visit> void for_each_shaping(Visit visit) {
@@ -34,7 +33,9 @@ template <class Visit> void for_each_shaping(Visit visit) {
 
 std::vector<std::string> objective_names() {
   std::vector<std::string> names;
-  for_each_objective([&](const auto& entry, const auto&) { names.push_back(entry.name); });
+  for (const held::entry& entry : held::objectives()) {
+    if (std::visit(trains_on_pairs{}, entry.make({}))) names.push_back(entry.name);
+  }
   return names;
 }
 
@@ -61,17 +62,16 @@ label_rewards shape_rewards(const std::string& shaping, const std::vector<std::s
 objective make_objective(const std::string& name, const std::vector<std::string>& settings, const std::string& shaping,
                          const std::vector<std::string>& shaping_settings) {
   const label_rewards rewards = shape_rewards(shaping, shaping_settings);
-  std::optional<objective> found;
-  for_each_objective([&](const auto& entry, auto unit) {
-    if (found || !is_called(entry, name)) return;
-    for (const std::string& setting : settings) apply_setting(unit, setting, "--set");
-    attune::validate(unit);
-    if (!shaping.empty() && !reads_rewards(unit)) {
+  for (const held::entry& entry : held::objectives()) {
+    if (!entry.is_called(name) || !std::visit(trains_on_pairs{}, entry.make({}))) continue;
+    held::settings values;
+    for (const std::string& setting : settings) values.push_back(parse_setting(setting, "--set"));
+    const objective found(entry.name, entry.make(values), rewards);
+    if (!shaping.empty() && !found.reads_rewards()) {
       throw attune::error("--shape " + shaping + ": the objective " + entry.name + " reads no rewards; expected one that does, such as exo_rw or rebel");
     }
-    found.emplace(entry.name, unit, rewards);
-  });
-  if (found) return *found;
+    return found;
+  }
   throw attune::error("there is no objective " + name + "; expected one of: " + listed(objective_names()));
 }
 

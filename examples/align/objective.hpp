@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <attune/catalog/entry.hpp>
-#include <attune/exec/any_objective.hpp>
+#include "held/objectives.hpp"
+
 #include <attune/exec/evaluate.hpp>
 
-#include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -48,8 +48,8 @@ attune::report evaluate_on_pairs(const attune::any_objective<attune::single_kind
 }
 
 /// An objective on groups: a pair is a group of two.
-template <attune::group_objective Unit, class Real>
-attune::report evaluate_on_pairs(const Unit& unit, const attune::pairs<Real>& batch, const attune::pair_gradients<Real>& gradients,
+template <class Real>
+attune::report evaluate_on_pairs(const held::any_group& unit, const attune::pairs<Real>& batch, const attune::pair_gradients<Real>& gradients,
                                  const label_rewards& labels, const attune::options& o) {
   const std::int64_t size = batch.chosen.extent(0);
   std::vector<Real> logp, ref_logp, reward, length, d_logp(std::size_t(2 * size));
@@ -69,69 +69,68 @@ attune::report evaluate_on_pairs(const Unit& unit, const attune::pairs<Real>& ba
   return r;
 }
 
-/// Whether the objective reads the rewards of a pair's answers.
-template <class Unit>
-bool reads_rewards(const Unit& unit) {
-  using attune::member_named;
-  if constexpr (attune::group_objective<Unit>) return attune::group_reads(unit, member_named<attune::group_kind>("reward"));
-  else if constexpr (!attune::pair_objective<Unit>) return false;  // of single completions the label is read
-  else return attune::reads<attune::pair_kind>(unit, member_named<attune::pair_kind>("chosen_reward")) ||
-              attune::reads<attune::pair_kind>(unit, member_named<attune::pair_kind>("rejected_reward"));
-}
-
-/// Whether the objective can be trained on pairs: it is on pairs or groups, or on single completions with labels.
-template <class Unit>
-bool trains_on_pairs() {
-  if constexpr (attune::single_objective<Unit>) {
-    return attune::reads<attune::single_kind>(Unit{}, attune::member_named<attune::single_kind>("label"));
-  } else {
-    return attune::pair_objective<Unit> || attune::group_objective<Unit>;
-  }
-}
-
 /// An objective of attune's catalogue, chosen at run time by its name. Only stage 2 is behind the call: one indirection a batch.
 class objective {
  public:
+  objective(std::string name, held::any held_one, const label_rewards& labels = {}) : name_(std::move(name)), held_(std::move(held_one)), labels_(labels) {}
+  /// One of your own.
   template <class Unit>
-  objective(std::string name, const Unit& unit, const label_rewards& labels = {})
-      : name_(std::move(name)), reads_reference_(reads_reference(unit)),
-        float_(evaluator_of<float>(unit, labels)), double_(evaluator_of<double>(unit, labels)) {}
+    requires attune::is_objective<Unit>
+  objective(std::string name, const Unit& unit) : objective(std::move(name), held::hold(unit)) {}
 
   const std::string& name() const { return name_; }
-  bool reads_reference() const { return reads_reference_; }
+  bool reads_reference() const {
+    return reads([](const auto& m) { return m.is == attune::role::reference; });
+  }
+  /// Whether it reads the rewards of a pair's answers. (Of single completions it is the label that says which is good.)
+  bool reads_rewards() const {
+    return !std::holds_alternative<held::in_both<attune::single_kind>>(held_) &&
+           reads([](const auto& m) { return std::string_view(m.name).ends_with("reward"); });
+  }
 
   attune::report operator()(const attune::pairs<float>& batch, const attune::pair_gradients<float>& gradients = {},
                             const attune::options& o = {}) const {
-    return float_(batch, gradients, o);
+    return evaluate(batch, gradients, o);
   }
   attune::report operator()(const attune::pairs<double>& batch, const attune::pair_gradients<double>& gradients = {},
                             const attune::options& o = {}) const {
-    return double_(batch, gradients, o);
+    return evaluate(batch, gradients, o);
   }
 
  private:
-  template <class Unit>
-  static bool reads_reference(const Unit& unit) {
-    if constexpr (attune::group_objective<Unit>) return attune::group_reads(unit, attune::role::reference);
-    else return attune::reads<attune::kind_of<Unit>>(unit, attune::role::reference);
+  /// Whether it reads a member that is `wanted`.
+  template <class Wanted> bool reads(Wanted wanted) const {
+    const auto any = [&](const auto& unit) {
+      for (const auto& m : attune::members<held::kind_of<std::remove_cvref_t<decltype(unit)>>>()) {
+        if (wanted(m) && held::reads(unit, m)) return true;
+      }
+      return false;
+    };
+    return std::visit(any, held_);
   }
-
   template <class Real>
-  using evaluator = std::function<attune::report(const attune::pairs<Real>&, const attune::pair_gradients<Real>&, const attune::options&)>;
-
-  template <class Real, class Unit>
-  static evaluator<Real> evaluator_of(const Unit& unit, const label_rewards& labels) {
-    const auto held = [&] {
-      if constexpr (attune::group_objective<Unit>) return unit;
-      else return attune::any_objective<attune::kind_of<Unit>, Real>(unit);
-    }();
-    return [held, labels](const auto& batch, const auto& gradients, const attune::options& o) { return evaluate_on_pairs(held, batch, gradients, labels, o); };
+  attune::report evaluate(const attune::pairs<Real>& batch, const attune::pair_gradients<Real>& gradients, const attune::options& o) const {
+    return std::visit(on_pairs<Real>{batch, gradients, labels_, o}, held_);
   }
+  template <class Real> struct on_pairs {
+    const attune::pairs<Real>& batch;
+    const attune::pair_gradients<Real>& gradients;
+    const label_rewards& labels;
+    const attune::options& options;
+
+    attune::report operator()(const held::any_group& unit) const { return evaluate_on_pairs(unit, batch, gradients, labels, options); }
+    template <class Kind> attune::report operator()(const held::in_both<Kind>& unit) const {
+      if constexpr (std::same_as<Kind, attune::pair_kind> || std::same_as<Kind, attune::single_kind>) {
+        return evaluate_on_pairs(unit.template in<Real>(), batch, gradients, labels, options);
+      } else {
+        throw attune::error("this objective is not one on pairs, groups or single completions");
+      }
+    }
+  };
 
   std::string name_;
-  bool reads_reference_;
-  evaluator<float> float_;
-  evaluator<double> double_;
+  held::any held_;
+  label_rewards labels_;
 };
 
 /// The objective called `name` with the parameters of `settings`, each "parameter=value". Throws attune::error for a name, parameter or

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "evaluate.hpp"
 
-#include <attune/exec/any_objective.hpp>
 #include <attune/exec/evaluate.hpp>
 
 #include <algorithm>
@@ -88,9 +87,8 @@ table evaluate_samples(const attune::any_objective<Kind, T>& objective, const ta
 
 /// A group objective: one row a completion; rows of a group, which lie together, have the same number in the column "group". Gives the
 /// group's loss in each of its rows, and d_logp.
-template <class T, class Objective>
-  requires std::same_as<kind_of<Objective>, attune::group_kind>
-table evaluate_table(const Objective& objective, const char*, const table& in) {
+template <class T>
+table evaluate_groups(const held::any_group& objective, const table& in) {
   std::vector<std::string> known{"group"};
   for (const auto& m : attune::members<attune::group_kind>()) known.push_back(m.name);
   require_known_columns(in, known);
@@ -146,28 +144,25 @@ table evaluate_tokens(const attune::any_objective<attune::token_kind, T>& object
   }
   return out;
 }
-template <class T, class Objective>
-  requires std::same_as<kind_of<Objective>, attune::token_kind>
-table evaluate_table(const Objective& objective, const char*, const table& in) {
-  return evaluate_tokens<T>(objective, in);
-}
-
 template <class Kind, class T> struct batch_type { using type = attune::pairs<T>; };
 template <class T> struct batch_type<attune::single_kind, T> { using type = attune::singles<T>; };
 template <class T> struct batch_type<attune::value_kind, T> { using type = attune::values<T>; };
 
-template <class T, class Objective>
-  requires(!is_scalar<Objective> && !std::same_as<kind_of<Objective>, attune::group_kind> && !std::same_as<kind_of<Objective>, attune::token_kind>)
-table evaluate_table(const Objective& objective, const char*, const table& in) {
-  using kind = kind_of<Objective>;
-  using batch = typename batch_type<kind, T>::type;
-  return evaluate_samples<kind, batch, T>(attune::any_objective<kind, T>(objective), in);
-}
+template <class T>
+struct evaluate_held {
+  const table& in;
+
+  table operator()(const held::any_group& objective) const { return evaluate_groups<T>(objective, in); }
+  table operator()(const held::in_both<attune::token_kind>& objective) const { return evaluate_tokens<T>(objective.in<T>(), in); }
+  template <class Kind>
+  table operator()(const held::in_both<Kind>& objective) const {
+    return evaluate_samples<Kind, typename batch_type<Kind, T>::type, T>(objective.template in<T>(), in);
+  }
+};
 
 /// A scalar unit: one column, its argument.
 template <class T, class Unit>
-  requires is_scalar<Unit>
-table evaluate_table(const Unit& unit, const char* argument, const table& in) {
+table evaluate_scalar(const Unit& unit, const char* argument, const table& in) {
   require_known_columns(in, {argument});
   table out{{"value", "slope"}, {}};
   for (const T x : column<T>(in, argument)) {
@@ -182,8 +177,12 @@ table evaluate_table(const Unit& unit, const char* argument, const table& in) {
 
 table evaluate(std::string_view name, const std::vector<setting>& settings, arithmetic type, const table& in) {
   table out;
-  with_unit(name, settings, [&](const auto& entry, const auto& unit) {
-    out = type == arithmetic::f32 ? evaluate_table<float>(unit, entry.argument, in) : evaluate_table<double>(unit, entry.argument, in);
+  const bool single = type == arithmetic::f32;
+  const auto scalar = [&](const auto& entry, const auto& unit) {
+    out = single ? evaluate_scalar<float>(unit, entry.argument, in) : evaluate_scalar<double>(unit, entry.argument, in);
+  };
+  with_unit(name, settings, scalar, [&](const held::entry&, const held::any& objective) {
+    out = single ? std::visit(evaluate_held<float>{in}, objective) : std::visit(evaluate_held<double>{in}, objective);
   });
   return out;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "listing.hpp"
 
-#include "unit.hpp"
+#include <attune/catalog.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -20,16 +20,21 @@ json interval_json(const attune::interval& i) {
   return {{"lower", number(i.lower)}, {"upper", number(i.upper)}, {"includes_lower", i.includes_lower}, {"includes_upper", i.includes_upper}};
 }
 
-template <class Unit>
-json parameters_json() {
-  json list = json::array();
-  if constexpr (attune::parametrised<Unit>) {
-    for (const auto& p : Unit::parameters()) {
-      list.push_back({{"name", p.name}, {"default", number(Unit{}.*p.member)}, {"domain", interval_json(p.domain)}, {"meaning", p.meaning}});
-    }
-  }
-  return list;
-}
+/// One parameter of a unit, and its default.
+struct parameter_facts {
+  const char *name, *meaning;
+  double value;
+  attune::interval domain;
+};
+/// What the catalogue says of a unit, whatever its type.
+struct unit_facts {
+  const char *name, *family, *kind, *formula, *where, *slope, *argument, *source, *also;
+  attune::interval domain;
+  attune::shape is;
+  bool is_objective;
+  std::vector<parameter_facts> parameters;
+  std::vector<std::string> reads, differentiable;  ///< of an objective: members of its sample; and those by which it has derivatives
+};
 
 template <class Unit>
 const char* kind() {
@@ -42,35 +47,54 @@ const char* kind() {
   return attune::divergence::generator<Unit> ? "divergence" : "scalar";
 }
 
+template <class Unit>
+bool reads_member(const Unit& unit, const attune::member_of<attune::kind_of<Unit>>& member) {
+  if constexpr (attune::group_objective<Unit>) return attune::group_reads(unit, member);
+  else return attune::reads<attune::kind_of<Unit>>(unit, member);
+}
+
 template <class Entry>
-json entry_json(const Entry& entry) {
+unit_facts facts_of(const Entry& e) {
   using unit = typename Entry::unit;
-  json j = {{"name", entry.name},       {"family", entry.family}, {"kind", kind<unit>()},     {"formula", entry.formula},
-            {"where", entry.where},     {"slope", entry.slope},   {"source", entry.source},   {"also", entry.also},   {"parameters", parameters_json<unit>()}};
-  if constexpr (!is_scalar<unit>) {
-    json reads = json::array(), differentiable = json::array();
-    for (const auto& m : attune::members<kind_of<unit>>()) {
-      const bool read = reads_member(unit{}, m);
-      if (read) reads.push_back(m.name);
-      if (read && m.is == attune::role::policy) differentiable.push_back(m.name);
-    }
-    j["reads"] = reads;
-    j["differentiable"] = differentiable;
-  } else {
-    j["argument"] = entry.argument;
+  unit_facts facts{e.name, e.family, kind<unit>(), e.formula, e.where, e.slope, e.argument, e.source, e.also, e.domain, e.is, attune::is_objective<unit>, {}, {}, {}};
+  if constexpr (attune::parametrised<unit>) {
+    for (const auto& p : unit::parameters()) facts.parameters.push_back({p.name, p.meaning, unit{}.*p.member, p.domain});
   }
-  j["domain"] = interval_json(entry.domain);
-  j["shape"] = {{"convex", entry.is.convex}, {"increasing", entry.is.increasing}, {"decreasing", entry.is.decreasing},
-                {"nonnegative", entry.is.nonnegative}, {"monotone", entry.is.monotone}};
+  if constexpr (attune::is_objective<unit>) {
+    for (const auto& m : attune::members<attune::kind_of<unit>>()) {
+      if (!reads_member(unit{}, m)) continue;
+      facts.reads.push_back(m.name);
+      if (m.is == attune::role::policy) facts.differentiable.push_back(m.name);
+    }
+  }
+  return facts;
+}
+std::vector<unit_facts> all_units() {
+  std::vector<unit_facts> all;
+  attune::for_each_unit([&](const auto& entry) { all.push_back(facts_of(entry)); });
+  return all;
+}
+
+json unit_json(const unit_facts& u) {
+  json parameters = json::array();
+  for (const parameter_facts& p : u.parameters) {
+    parameters.push_back({{"name", p.name}, {"default", number(p.value)}, {"domain", interval_json(p.domain)}, {"meaning", p.meaning}});
+  }
+  json j = {{"name", u.name}, {"family", u.family}, {"kind", u.kind}, {"formula", u.formula}, {"where", u.where}, {"slope", u.slope}, {"source", u.source}, {"also", u.also}, {"parameters", parameters}};
+  if (u.is_objective) {
+    j["reads"] = u.reads;
+    j["differentiable"] = u.differentiable;
+  } else {
+    j["argument"] = u.argument;
+  }
+  j["domain"] = interval_json(u.domain);
+  j["shape"] = {{"convex", u.is.convex}, {"increasing", u.is.increasing}, {"decreasing", u.is.decreasing}, {"nonnegative", u.is.nonnegative}, {"monotone", u.is.monotone}};
   return j;
 }
 
-template <class Unit>
-std::string parameters_text() {
+std::string parameters_text(const unit_facts& u) {
   std::string text;
-  if constexpr (attune::parametrised<Unit>) {
-    for (const auto& p : Unit::parameters()) text += (text.empty() ? "" : "  ") + std::string(p.name) + "=" + attune::detail::text(Unit{}.*p.member);
-  }
+  for (const parameter_facts& p : u.parameters) text += (text.empty() ? "" : "  ") + std::string(p.name) + "=" + attune::detail::text(p.value);
   return text;
 }
 
@@ -78,7 +102,7 @@ std::string parameters_text() {
 
 void list_json(std::ostream& out) {
   json list = json::array();
-  attune::for_each_unit([&](const auto& entry) { list.push_back(entry_json(entry)); });
+  for (const unit_facts& u : all_units()) list.push_back(unit_json(u));
   attune::for_each_operation([&](const attune::operation_entry& o) {
     list.push_back({{"name", o.name}, {"family", "operation"}, {"kind", "operation"}, {"on", o.on}, {"formula", o.formula}, {"where", o.where},
                     {"call", o.call}, {"source", o.source}, {"also", o.also}});
@@ -88,14 +112,13 @@ void list_json(std::ostream& out) {
 
 void list_text(std::ostream& out) {
   std::string family;
-  attune::for_each_unit([&](const auto& entry) {
-    using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
-    if (family != entry.family) out << (family.empty() ? "" : "\n") << (family = entry.family) << '\n';
-    out << "  " << std::left << std::setw(23) << entry.name << std::setw(32) << parameters_text<unit>() << entry.formula;
-    if (*entry.where) out << "   where " << entry.where;
-    if (*entry.also) out << "   also " << entry.also;
-    out << "   [" << entry.source << "]\n";
-  });
+  for (const unit_facts& u : all_units()) {
+    if (family != u.family) out << (family.empty() ? "" : "\n") << (family = u.family) << '\n';
+    out << "  " << std::left << std::setw(23) << u.name << std::setw(32) << parameters_text(u) << u.formula;
+    if (*u.where) out << "   where " << u.where;
+    if (*u.also) out << "   also " << u.also;
+    out << "   [" << u.source << "]\n";
+  }
   out << "\non a whole batch, or on tokens (not for eval and check)\n";
   attune::for_each_operation([&](const attune::operation_entry& o) {
     out << "  " << std::left << std::setw(23) << o.name << std::setw(32) << o.on << o.formula;

@@ -31,24 +31,29 @@ curves sampled(const std::string& name, const std::vector<setting>& settings, do
   constexpr int steps = 400;
   curves c{name, "", {}};
   table in;
-  with_unit(name, settings, [&](const auto& entry, const auto& unit) {
-    using unit_type = std::remove_cvref_t<decltype(unit)>;
-    std::vector<double> row;
-    if constexpr (is_scalar<unit_type>) {
-      in.names = {c.axis = entry.argument};
-      row = {0};
-    } else {
-      for (const auto& m : attune::members<kind_of<unit_type>>()) {
-        if (m.in_batch != attune::presence::usual && !reads_member(unit, m)) continue;
+  std::vector<double> row;
+  const auto sweep = [&](const attune::interval& domain) {
+    for (int i = 0; i <= steps; ++i) {
+      row[0] = lower + (upper - lower) * i / steps;
+      if (domain.contains(row[0])) in.rows.push_back(row);
+    }
+  };
+  const auto sweep_unit = [&](const auto& entry, const auto&) {
+    in.names = {c.axis = entry.argument};
+    row = {0};
+    sweep(entry.domain);
+  };
+  with_unit(name, settings, sweep_unit, [&](const held::entry& entry, const held::any& objective) {
+    const auto add_members = [&](const auto& held_one) {
+      for (const auto& m : attune::members<held::kind_of<std::remove_cvref_t<decltype(held_one)>>>()) {
+        if (m.in_batch != attune::presence::usual && !held::reads(held_one, m)) continue;
         in.names.push_back(m.name);
         row.push_back(m.is == attune::role::length ? 1 : m.is == attune::role::data ? m.typical : 0);
       }
-      c.axis = in.names[0] + ": log-ratio (others 0) [nat]";
-    }
-    for (int i = 0; i <= steps; ++i) {
-      row[0] = lower + (upper - lower) * i / steps;
-      if (entry.domain.contains(row[0])) in.rows.push_back(row);
-    }
+    };
+    std::visit(add_members, objective);
+    c.axis = in.names[0] + ": log-ratio (others 0) [nat]";
+    sweep(entry.domain);
   });
   c.points = evaluate(name, settings, arithmetic::f64, in);
   for (std::size_t i = 0; i < in.rows.size(); ++i) c.points.rows[i].insert(c.points.rows[i].begin(), in.rows[i][0]);

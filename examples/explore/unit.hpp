@@ -2,6 +2,8 @@
 // From a name on the command line to a unit of the catalogue.
 #pragma once
 
+#include "held/objectives.hpp"
+
 #include <attune/catalog.hpp>
 
 #include <string>
@@ -11,10 +13,7 @@
 namespace explore {
 
 /// "beta=0.1" from --set.
-struct setting {
-  std::string name;
-  double value;
-};
+using setting = held::settings::value_type;
 setting parse_setting(const std::string& text);
 
 /// Whether the name is one of the words of a list.
@@ -22,39 +21,32 @@ inline bool is_among(std::string_view name, std::string_view words) {
   return !name.empty() && (" " + std::string(words) + " ").find(" " + std::string(name) + " ") != std::string::npos;
 }
 
-/// Calls use(entry, unit) with the named unit and the settings applied; attune::error if the name or a setting is unknown or out of domain.
-template <class Use>
-void with_unit(std::string_view name, const std::vector<setting>& settings, Use&& use) {
+/// Calls use_unit(entry, unit) with the named scalar unit and the settings applied, or use_objective(entry, objective) with the objective
+/// (held/objectives.hpp); attune::error if the name or a setting is unknown or out of domain.
+template <class UseUnit, class UseObjective>
+void with_unit(std::string_view name, const std::vector<setting>& settings, UseUnit&& use_unit, UseObjective&& use_objective) {
+  for (const held::entry& entry : held::objectives()) {
+    if (entry.is_called(std::string(name))) return use_objective(entry, entry.make(settings));
+  }
   bool found = false;
   std::string known;
   attune::for_each_unit([&](const auto& entry) {
     known += (known.empty() ? "" : ", ") + std::string(entry.name);
-    if (name != entry.name && !is_among(name, entry.also)) return;
-    found = true;
-    typename std::remove_cvref_t<decltype(entry)>::unit unit{};
-    for (const setting& s : settings) attune::set_parameter(unit, s.name, s.value);
-    attune::validate(unit);
-    use(entry, unit);
+    using unit_type = typename std::remove_cvref_t<decltype(entry)>::unit;
+    if constexpr (!attune::is_objective<unit_type>) {
+      if (name != entry.name && !is_among(name, entry.also)) return;
+      found = true;
+      unit_type unit{};
+      for (const auto& [parameter, value] : settings) attune::set_parameter(unit, parameter, value);
+      attune::validate(unit);
+      use_unit(entry, unit);
+    }
   });
   attune::for_each_operation([&](const attune::operation_entry& o) {
     if (name != o.name && !is_among(name, o.also)) return;
     throw attune::error(std::string(o.name) + " acts on " + o.on + ", not on samples of log-probabilities; in C++: " + o.call);
   });
   if (!found) throw attune::error("there is no unit " + std::string(name) + "; the catalogue has: " + known);
-}
-
-using attune::kind_of;
-template <class Unit>
-inline constexpr bool is_scalar = !attune::is_objective<Unit>;
-
-/// Whether the objective reads that member of its kind of sample.
-template <class Unit>
-bool reads_member(const Unit& unit, const attune::member_of<kind_of<Unit>>& member) {
-  if constexpr (std::same_as<kind_of<Unit>, attune::group_kind>) {
-    return attune::group_reads(unit, member);
-  } else {
-    return attune::reads<kind_of<Unit>>(unit, member);
-  }
 }
 
 }  // namespace explore

@@ -7,6 +7,9 @@
 #ifdef WITH_CBLAS
 #include <attune/backend/cblas.hpp>
 #endif
+#ifdef WITH_DLPACK
+#include <attune/backend/dlpack.hpp>
+#endif
 #ifdef WITH_XTENSOR
 #include <attune/backend/xtensor.hpp>
 
@@ -28,6 +31,11 @@ int main() {
 #endif
 #ifdef WITH_XTENSOR
   right = right && loss_is_log_2(xt::xtensor<double, 1>{-9, -5, -1});
+#endif
+#ifdef WITH_DLPACK
+  const double logp[] = {-9, -5, -1};
+  auto lent = attune::to_dlpack(attune::as_view(logp, 3));
+  right = right && loss_is_log_2(lent.tensor());
 #endif
 #ifdef WITH_CBLAS
   const double a[] = {1, 2}, b[] = {3, 4};

@@ -3,10 +3,11 @@
 //   units_table units   tables of all units: formulas, parameters, other names, sources, and the worst errors against the oracle, measured
 //                       on this machine
 //   units_table names   the names alone, a line a kind
-#include "support/conformance.hpp"
+#include "catalog/measured/units.hpp"
 
 #include <cstdio>
 #include <cstring>
+#include <map>
 
 namespace {
 
@@ -46,10 +47,19 @@ constexpr const char* chapters[] = {"Objectives on pairs", "Objectives on single
                                     "Policy gradient: objectives on tokens, and on a critic's values",
                                     "Reward models and shaping of rewards", "Divergences", "KL estimators", "Links", "Scores", "Constraint terms", "Scalar functions"};
 
+/// The worst errors of every unit in one arithmetic, by its name.
+using errors = std::map<std::string, attune_test::conformance>;
+errors measure(const attune_test::measured_units& pairs, const attune_test::measured_units& others) {
+  errors found;
+  for (const auto* list : {&pairs, &others}) {
+    for (const attune_test::measured_unit& unit : *list) found[unit.name] = unit.conform(attune_test::planted::nothing);
+  }
+  return found;
+}
+
 template <class Entry>
-void print_row(const Entry& entry) {
+void print_row(const Entry& entry, const attune_test::conformance& f, const attune_test::conformance& d) {
   using unit = typename Entry::unit;
-  const auto f = attune_test::conform<float>(entry), d = attune_test::conform<double>(entry);
   const std::string where = *entry.where ? std::string(", ") + entry.where : "";
   std::printf("| `%s` | `%s`%s | %s | %s | %.1f, %.1f | %.1f, %.1f | %s |\n", entry.name, cell(entry.formula).c_str(), cell(where).c_str(),
               parameters<unit>().c_str(), entry.also, f.value, f.derivative, d.value, d.derivative, entry.source);
@@ -59,6 +69,11 @@ void print_row(const Entry& entry) {
 
 int main(int argc, char** argv) {
   const bool names = argc > 1 && std::strcmp(argv[1], "names") == 0;
+  errors in_float, in_double;
+  if (!names) {
+    in_float = measure(attune_test::pairs_in_float(), attune_test::others_in_float());
+    in_double = measure(attune_test::pairs_in_double(), attune_test::others_in_double());
+  }
   for (const char* wanted : chapters) {
     int rows = 0;
     attune::for_each_unit([&](const auto& entry) {
@@ -71,7 +86,7 @@ int main(int argc, char** argv) {
           std::printf("\n## %s\n\n| unit | formula | parameters | also known as | worst error of value, derivative: float | double | source |\n", wanted);
           std::printf("|---|---|---|---|---|---|---|\n");
         }
-        print_row(entry);
+        print_row(entry, in_float.at(entry.name), in_double.at(entry.name));
       }
     });
     if (names && rows) std::printf("\n");

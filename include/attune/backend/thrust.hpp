@@ -5,5 +5,6 @@
 
 #include <attune/backend/thrust/logits_gradient.hpp>
 #include <attune/backend/thrust/policy.hpp>
+#include <attune/backend/thrust/sequence.hpp>
 #include <attune/backend/thrust/token_logps.hpp>
 #include <attune/backend/thrust/vectors.hpp>

@@ -13,7 +13,7 @@ class length_view {
   constexpr length_view(view<const T> v) : data_(v.data()), extent_(v.extent(0)), stride_(v.stride(0)), kind_(kind_of<T>()) {}
   template <class X>
     requires tensor<X>
-  constexpr length_view(X&& x) : length_view(view<const element_of<X>>(static_cast<X&&>(x))) {}
+  constexpr length_view(X&& x) : length_view(seen(static_cast<X&&>(x))) {}
 
   constexpr std::int64_t extent(int) const { return extent_; }
   constexpr bool absent() const { return data_ == nullptr && extent_ == 0 && stride_ == 0; }
@@ -38,6 +38,19 @@ class length_view {
   template <class X>
   using element_of = std::remove_const_t<typename decltype(detail::see<1>(std::declval<std::remove_reference_t<X>&>()))::element>;
 
+  template <class X>
+  static constexpr auto seen(X&& x) {
+    using traits = tensor_traits<std::remove_cvref_t<X>>;
+    if constexpr (requires { traits::template holds<double>(x); }) {
+      if (traits::template holds<std::int32_t>(x)) return length_view(view<const std::int32_t>(static_cast<X&&>(x)));
+      if (traits::template holds<std::int64_t>(x)) return length_view(view<const std::int64_t>(static_cast<X&&>(x)));
+      if (traits::template holds<float>(x)) return length_view(view<const float>(static_cast<X&&>(x)));
+      if (traits::template holds<double>(x)) return length_view(view<const double>(static_cast<X&&>(x)));
+      throw error("attune: a tensor of completion lengths holds another type; expected int32, int64, float32 or float64");
+    } else {
+      return view<const element_of<X>>(static_cast<X&&>(x));
+    }
+  }
   template <class T>
   static constexpr kind kind_of() {
     static_assert(std::same_as<T, std::int32_t> || std::same_as<T, std::int64_t> || real<T>,

@@ -20,7 +20,8 @@ struct device {};
 /// How a foreign tensor is seen: specialise it for a type X (X without const and reference) with
 ///   static constexpr bool owning;             // true if the memory dies with the object
 ///   static auto make(X& or const X&)          // -> view<T or const T, Rank, Space>
-/// For a tensor whose rank is known at run time only, make is a template on the rank asked for and throws if the tensor's is another.
+/// For a tensor whose rank is known at run time only, make is a template on the rank asked for and throws if the tensor's is another. Where
+/// element type and memory are, too, it is a template on all that is asked for, make<T, Rank, Space>; and holds<T>(x) tells the type.
 /// The headers in attune/backend/ do so for their libraries.
 template <class X>
 struct tensor_traits;
@@ -38,6 +39,16 @@ constexpr auto see(X& x) {
     return traits::template make<Rank>(x);
   } else {
     return traits::make(x);
+  }
+}
+/// The same, of elements T in Space where these are known at run time only.
+template <class T, int Rank, class Space, class X>
+constexpr auto see_as(X& x) {
+  using traits = tensor_traits<std::remove_cv_t<X>>;
+  if constexpr (requires { traits::template make<T, Rank, Space>(x); }) {
+    return traits::template make<T, Rank, Space>(x);
+  } else {
+    return see<Rank>(x);
   }
 }
 
@@ -100,7 +111,7 @@ class view {
     using traits = tensor_traits<std::remove_cvref_t<X>>;
     static_assert(std::is_lvalue_reference_v<X> || !traits::owning,
                   "attune: a view of a temporary would dangle; keep the tensor in a variable that outlives the view");
-    const auto seen = detail::see<Rank>(x);
+    const auto seen = detail::see_as<T, Rank, Space>(x);
     using Seen = typename decltype(seen)::element;
     static_assert(std::is_same_v<typename decltype(seen)::space, Space>,
                   "attune: the tensor lies in another memory space (host or device) than expected here; attune never copies between them");
@@ -147,6 +158,7 @@ struct tensor_traits<T[N]> {
 };
 
 /// as_view(x): the view of a tensor; as_view<Rank>(x): of one whose rank is known at run time only (attune::error if it is another);
+/// as_view<T, Rank, Space>(x): as these, which also says what is known at run time only of x's elements and memory (1 and host if left out);
 /// as_view(pointer, extents...): rows after one another; as_view(pointer, extents, strides).
 template <int Rank = 0, class X>
   requires tensor<X>
@@ -154,6 +166,11 @@ constexpr auto as_view(X&& x) {
   using seen = decltype(detail::see<Rank>(x));
   static_assert(Rank == 0 || seen::rank == Rank, "attune: the tensor has another number of dimensions than asked for");
   return seen(static_cast<X&&>(x));
+}
+template <class T, int Rank = 1, class Space = host, class X>
+  requires tensor<X>
+constexpr view<T, Rank, Space> as_view(X&& x) {
+  return view<T, Rank, Space>(static_cast<X&&>(x));
 }
 template <class T, std::integral... Extents>
   requires(sizeof...(Extents) > 0)

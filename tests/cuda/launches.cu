@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+// How many kernels an operation launches, and that it neither waits nor allocates, counted under the substitute runtime (fake_runtime.cpp), so
+// without a GPU. First the counter itself, on calls of Thrust and CUB whose cost is known; it is seen to reject planted budgets.
+//
+// An operation is one line: counter.expect(name, {.launches = ..., .syncs = ..., .allocations = ..., .copies = ...}, callable).
+#include "launch_budget.hpp"
+
+#include <cub/device/device_reduce.cuh>
+#include <cub/device/device_segmented_reduce.cuh>
+#include <thrust/device_vector.h>
+#include <thrust/execution_policy.h>
+#include <thrust/for_each.h>
+#include <thrust/functional.h>
+#include <thrust/iterator/counting_iterator.h>
+#include <thrust/transform_reduce.h>
+
+namespace {
+
+struct doubled {
+  float* x;
+  __host__ __device__ void operator()(int i) const { x[i] *= 2; }
+};
+struct square {
+  __host__ __device__ float operator()(float v) const { return v * v; }
+};
+__global__ void one_kernel(float* x) { x[threadIdx.x] = 1; }
+__global__ void clustered(float* x) { x[threadIdx.x] = 2; }
+
+/// Device memory, allocated before and freed after what is counted.
+template <class T> struct memory {
+  T* data = nullptr;
+  explicit memory(std::size_t n) { cudaMalloc(reinterpret_cast<void**>(&data), n * sizeof(T)); }
+  ~memory() { cudaFree(data); }
+  memory(const memory&) = delete;
+};
+
+void known_costs(attune_test::launch_counter& counter, cudaStream_t stream) {
+  constexpr int n = 64;
+  const memory<float> x(65536), out(n);
+  const memory<int> offsets(n + 1);
+  const memory<char> scratch(1 << 20);
+  const auto nosync = thrust::cuda::par_nosync.on(stream);
+  const auto first = thrust::make_counting_iterator(0);
+  const auto sum_of_squares = [&](int count) {
+    return thrust::transform_reduce(nosync, x.data, x.data + count, square{}, 0.0f, thrust::plus<float>());
+  };
+  const auto device_sum_of_squares = [&](int count) {
+    std::size_t bytes = 1 << 20;
+    cub::DeviceReduce::TransformReduce(scratch.data, bytes, x.data, out.data, count, thrust::plus<float>(), square{}, 0.0f, stream);
+  };
+  const auto segment_sums = [&] {
+    std::size_t bytes = 1 << 20;
+    cub::DeviceSegmentedReduce::Sum(scratch.data, bytes, x.data, out.data, n, offsets.data, offsets.data + 1, stream);
+  };
+  const auto in_clusters = [&] {
+    cudaLaunchAttribute cluster{};
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim.x = 8, cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+    cudaLaunchConfig_t launch{};
+    launch.gridDim = 16, launch.blockDim = 256, launch.stream = stream, launch.attrs = &cluster, launch.numAttrs = 1;
+    cudaLaunchKernelEx(&launch, clustered, x.data);
+  };
+  float on_host[n];
+
+  counter.expect("a kernel", {.launches = 1}, [&] { one_kernel<<<1, n, 0, stream>>>(x.data); });
+  counter.expect("a kernel in clusters", {.launches = 1}, in_clusters);
+  counter.expect("thrust::for_each_n(par_nosync)", {.launches = 1}, [&] { thrust::for_each_n(nosync, first, n, doubled{x.data}); });
+  counter.expect("thrust::for_each_n(par)", {.launches = 1, .syncs = 1},
+                 [&] { thrust::for_each_n(thrust::cuda::par.on(stream), first, n, doubled{x.data}); });
+  counter.expect("thrust::transform_reduce(par_nosync), 64 numbers", {.launches = 1, .syncs = 2, .allocations = 1, .copies = 1},
+                 [&] { sum_of_squares(n); });
+  counter.expect("thrust::transform_reduce(par_nosync), 65536 numbers", {.launches = 2, .syncs = 2, .allocations = 1, .copies = 1},
+                 [&] { sum_of_squares(65536); });
+  counter.expect("thrust::device_vector(n)", {.launches = 1, .syncs = 1, .allocations = 1, .any_stream = true},
+                 [&] { thrust::device_vector<float> v(n); });
+  counter.expect("cub::DeviceReduce::TransformReduce, 64 numbers", {.launches = 1}, [&] { device_sum_of_squares(n); });
+  counter.expect("cub::DeviceReduce::TransformReduce, 65536 numbers", {.launches = 2}, [&] { device_sum_of_squares(65536); });
+  counter.expect("cub::DeviceSegmentedReduce::Sum", {.launches = 1}, segment_sums);
+  counter.expect("cudaMemcpyAsync", {.copies = 1}, [&] { cudaMemcpyAsync(on_host, x.data, sizeof on_host, cudaMemcpyDeviceToHost, stream); });
+  counter.expect("cudaMemcpy, which waits", {.syncs = 1, .copies = 1, .any_stream = true},
+                 [&] { cudaMemcpy(on_host, x.data, sizeof on_host, cudaMemcpyDeviceToHost); });
+  counter.expect("cudaMemsetAsync", {.sets = 1}, [&] { cudaMemsetAsync(x.data, 0, n, stream); });
+}
+
+/// Budgets that are not kept: every one must fail, in both calls. Returns how many failures that makes.
+int planted(attune_test::launch_counter& counter, cudaStream_t stream) {
+  const memory<float> x(32);
+  const auto nosync = thrust::cuda::par_nosync.on(stream);
+  const auto first = thrust::make_counting_iterator(0);
+  const auto kernel = [&] { one_kernel<<<1, 32, 0, stream>>>(x.data); };
+  void* leaked[2];
+  int leaks = 0;
+  counter.expect("none", {}, kernel);
+  counter.expect("two", {.launches = 2}, kernel);
+  counter.expect("another stream", {.launches = 1}, [&] { one_kernel<<<1, 32>>>(x.data); });
+  counter.expect("par waits", {.launches = 1}, [&] { thrust::for_each_n(thrust::cuda::par.on(stream), first, 32, doubled{x.data}); });
+  counter.expect("transform_reduce waits and allocates", {.launches = 1},
+                 [&] { thrust::transform_reduce(nosync, x.data, x.data + 32, square{}, 0.0f, thrust::plus<float>()); });
+  counter.expect("an event waits", {.launches = 1}, [&] { kernel(), cudaEventSynchronize(nullptr); });
+  counter.expect("not freed", {.allocations = 1}, [&] { cudaMalloc(&leaked[leaks++], 64); });
+  counter.expect("too many threads", {.launches = 1}, [&] { one_kernel<<<1, 2048, 0, stream>>>(x.data); });
+  counter.expect("too many rows", {.launches = 1}, [&] { one_kernel<<<dim3(1, 65536), 32, 0, stream>>>(x.data); });
+  counter.expect("too much shared memory", {.launches = 1}, [&] { one_kernel<<<1, 32, 49 << 10, stream>>>(x.data); });
+  counter.expect("nothing to do", {.launches = 1}, [&] { one_kernel<<<0, 32, 0, stream>>>(x.data); });
+  while (leaks > 0) cudaFree(leaked[--leaks]);
+  return 2 * 11;
+}
+
+bool failed(const char* what) { return std::printf("FAILED: %s\n", what) > 0; }
+
+}  // namespace
+
+int main() {
+  cudaStream_t stream = nullptr;
+  cudaStreamCreate(&stream);
+  attune_test::launch_counter counter(stream), wrong(stream, true);
+  if (!counter.counts()) return failed("the substitute runtime is not there; expected LD_PRELOAD to name it");
+  known_costs(counter, stream);
+  bool bad = counter.failures() > 0;
+  const int expected = planted(wrong, stream);
+  if (wrong.failures() != expected) bad = failed("a planted budget was accepted");
+  one_kernel<<<1, 1, 0, stream>>>(nullptr);
+  if (counter.last_kernel().find("one_kernel(float") == std::string::npos) bad = failed("the kernel's name is not its own");
+  cudaStreamDestroy(stream);
+  std::printf("%d of %d planted calls rejected\n", wrong.failures(), expected);
+  return bad;
+}
