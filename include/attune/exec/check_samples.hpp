@@ -67,7 +67,7 @@ void check_gradients(const Batch& batch, const Gradients& gradients) {
   const std::int64_t size = std::get<0>(batch.columns()).extent(0);
   const bool wanted = !std::get<0>(gradients.columns()).absent();
   for_each_member<Kind>([&](auto i, auto k) {
-    if constexpr (table[i].is == role::policy) {
+    if constexpr (members<Kind>()[i].is == role::policy) {
       const auto& gradient = std::get<k>(gradients.columns());
       const char* name = table[i].name;
       if (!gradient.absent()) require_same_extent(gradient.extent(0), size, Kind::gradients, name, Kind::batch, table[0].name);

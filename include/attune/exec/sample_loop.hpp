@@ -293,8 +293,9 @@ class run_reader {
 template <class Kind, class P, class T, class O, class Batch, class Gradients>
 report evaluate_chunk(const O& objective, const Batch& batch, const Gradients& gradients, double gradient_scale, chunk_range range) {
   using R = lane_of<P>;
+  constexpr bool runs_itself = requires(const sample_run<Kind, R>& samples, report_sums<R>& sums) { objective.run(samples, sums, true); };
   const auto kernel = [&](auto with_gradients, const sample_run<Kind, R>& samples, report_sums<R>& sums) {
-    if constexpr (requires { objective.run(samples, sums, true); }) objective.run(samples, sums, with_gradients);  // any_objective
+    if constexpr (runs_itself) objective.run(samples, sums, with_gradients);  // any_objective
     else run_kernel<P, run_samples<Kind, with_gradients>>(&objective, &samples, &sums);
   };
   const bool with_gradients = !std::get<0>(gradients.columns()).absent();
