@@ -3,6 +3,7 @@
 // policies.
 #pragma once
 
+#include <attune/backend/thrust/evaluate.hpp>
 #include <attune/backend/thrust/logits_gradient.hpp>
 #include <attune/backend/thrust/policy.hpp>
 #include <attune/backend/thrust/sequence.hpp>

@@ -5,26 +5,30 @@
 
 namespace attune {
 
-/// Completion lengths [tokens] as the trainer has them: std::int32_t, std::int64_t, float or double, read in place.
-class length_view {
+/// Completion lengths [tokens] as the trainer has them: std::int32_t, std::int64_t, float or double, read in place, in memory space Space.
+template <class Space>
+class basic_length_view {
+  template <class T> using view_of = view<const T, 1, Space>;
+
  public:
-  constexpr length_view() = default;
+  constexpr basic_length_view() = default;
   template <class T>
-  constexpr length_view(view<const T> v) : data_(v.data()), extent_(v.extent(0)), stride_(v.stride(0)), kind_(kind_of<T>()) {}
+  constexpr basic_length_view(view_of<T> v) : data_(v.data()), extent_(v.extent(0)), stride_(v.stride(0)), kind_(kind_of<T>()) {}
   template <class X>
-    requires tensor<X>
-  constexpr length_view(X&& x) : length_view(seen(static_cast<X&&>(x))) {}
+    requires(tensor<X> && !std::same_as<std::remove_cvref_t<X>, basic_length_view>)
+  constexpr basic_length_view(X&& x) : basic_length_view(seen(static_cast<X&&>(x))) {}
 
   constexpr std::int64_t extent(int) const { return extent_; }
   constexpr bool absent() const { return data_ == nullptr && extent_ == 0 && stride_ == 0; }
-  double operator()(std::int64_t i) const {
+  ATTUNE_FN bool given() const { return data_ != nullptr; }
+  ATTUNE_FN double operator()(std::int64_t i) const {
     double x;
     read<1>(i, &x);
     return x;
   }
   /// Lengths i .. i + N - 1. The type is looked at once for all of them, and N is constant, so that a compiler vectorises the loop.
   template <int N, real R>
-  void read(std::int64_t i, R* lengths) const {
+  ATTUNE_FN void read(std::int64_t i, R* lengths) const {
     switch (kind_) {
       case kind::int32: return read_as<std::int32_t, N>(i, lengths);
       case kind::int64: return read_as<std::int64_t, N>(i, lengths);
@@ -42,13 +46,13 @@ class length_view {
   static constexpr auto seen(X&& x) {
     using traits = tensor_traits<std::remove_cvref_t<X>>;
     if constexpr (requires { traits::template holds<double>(x); }) {
-      if (traits::template holds<std::int32_t>(x)) return length_view(view<const std::int32_t>(static_cast<X&&>(x)));
-      if (traits::template holds<std::int64_t>(x)) return length_view(view<const std::int64_t>(static_cast<X&&>(x)));
-      if (traits::template holds<float>(x)) return length_view(view<const float>(static_cast<X&&>(x)));
-      if (traits::template holds<double>(x)) return length_view(view<const double>(static_cast<X&&>(x)));
+      if (traits::template holds<std::int32_t>(x)) return basic_length_view(view_of<std::int32_t>(static_cast<X&&>(x)));
+      if (traits::template holds<std::int64_t>(x)) return basic_length_view(view_of<std::int64_t>(static_cast<X&&>(x)));
+      if (traits::template holds<float>(x)) return basic_length_view(view_of<float>(static_cast<X&&>(x)));
+      if (traits::template holds<double>(x)) return basic_length_view(view_of<double>(static_cast<X&&>(x)));
       throw error("attune: a tensor of completion lengths holds another type; expected int32, int64, float32 or float64");
     } else {
-      return view<const element_of<X>>(static_cast<X&&>(x));
+      return view_of<element_of<X>>(static_cast<X&&>(x));
     }
   }
   template <class T>
@@ -61,7 +65,7 @@ class length_view {
   }
 
   template <class T, int N, real R>
-  void read_as(std::int64_t i, R* lengths) const {
+  ATTUNE_FN void read_as(std::int64_t i, R* lengths) const {
     const T* x = static_cast<const T*>(data_) + i * stride_;
     for (int k = 0; k < N; ++k) lengths[k] = static_cast<R>(static_cast<double>(x[k * stride_]));
   }
@@ -70,5 +74,6 @@ class length_view {
   std::int64_t extent_ = 0, stride_ = 0;
   kind kind_ = kind::float64;
 };
+using length_view = basic_length_view<host>;
 
 }  // namespace attune

@@ -83,12 +83,18 @@ void check_gradients(const Batch& batch, const Gradients& gradients) {
   });
 }
 
+[[noreturn]] inline void throw_bad_weight(const char* batch, std::int64_t n, double weight) {
+  throw error(std::string("attune: ") + in_batch(batch, "weight") + " of sample " + text((long long)n) + " is " + text(weight) + "; expected a finite number >= 0");
+}
+[[noreturn]] inline void throw_bad_length(const char* batch, const char* member, std::int64_t n, double length) {
+  throw error(std::string("attune: ") + in_batch(batch, member) + " of sample " + text((long long)n) + " is " + text(length) + "; expected > 0 tokens");
+}
+
 template <class Batch>
 double checked_sample_weight(const Batch& batch, std::int64_t n, const char* name) {
   const double weight = batch.weight.absent() ? 1 : static_cast<double>(batch.weight(n));
   if (weight >= 0 && weight <= std::numeric_limits<double>::max()) return weight;
-  throw error(std::string("attune: ") + in_batch(name, "weight") + " of sample " + text((long long)n) + " is " + text(weight) +
-              "; expected a finite number >= 0");
+  throw_bad_weight(name, n, weight);
 }
 
 /// The weight of the active samples; their weights are finite and not negative, and their lengths positive if the objective reads lengths.
@@ -108,10 +114,7 @@ double checked_weight(const O& objective, const Batch& batch) {
     if (!reads_length || !(weight > 0)) continue;
     for_each_column(batch.columns(), [&](auto i, const auto& tensor) {
       if constexpr (i < table.size() && std::same_as<std::remove_cvref_t<decltype(tensor)>, length_view>) {
-        if (!tensor.absent() && !(tensor(n) > 0)) {
-          throw error(std::string("attune: ") + in_batch(Kind::batch, table[i].name) + " of sample " + text((long long)n) + " is " +
-                      text(tensor(n)) + "; expected > 0 tokens");
-        }
+        if (!tensor.absent() && !(tensor(n) > 0)) throw_bad_length(Kind::batch, table[i].name, n, tensor(n));
       }
     });
   }

@@ -7,7 +7,7 @@ namespace attune::detail {
 
 /// Implicit reward of a completion, for the metrics: the objective's own definition, else beta x log-ratio, else the log-ratio.
 template <class O, class P>
-P implicit_reward(const O& objective, const completion<P>& y) {
+ATTUNE_FN P implicit_reward(const O& objective, const completion<P>& y) {
   if constexpr (requires { objective.reward(y); }) {
     return objective.reward(y);
   } else if constexpr (requires { objective.beta; }) {

@@ -9,14 +9,10 @@
 #include <attune/core/dual.hpp>
 #include <attune/core/length_view.hpp>
 #include <attune/exec/check_samples.hpp>  // for_each_column
-#include <attune/exec/implicit_reward.hpp>
 #include <attune/exec/instruction_set.hpp>  // run_kernel
 #include <attune/exec/lanes.hpp>
 #include <attune/exec/policy.hpp>  // chunk_range
-#include <attune/exec/report.hpp>
-#include <attune/policy/value_loss.hpp>
-#include <attune/preference/pair.hpp>
-#include <attune/preference/single.hpp>
+#include <attune/exec/sample_metrics.hpp>
 
 namespace attune::detail {
 
@@ -65,62 +61,8 @@ struct sum_packs {
   }
 };
 
-template <class R>
-struct report_sums : lane_sums<R, 9> {
-  enum metric { loss, accuracy, reward_chosen, reward_rejected, logp_chosen, logp_rejected, weight_chosen, weight_rejected, non_finite };
-  using lane_sums<R, 9>::total;
-
-  report finish(double weight, std::int64_t count, bool paired) const {
-    report r;
-    r.loss_sum = total(loss);
-    r.weight = weight;
-    r.weight_chosen = paired ? weight : total(weight_chosen);
-    r.weight_rejected = paired ? weight : total(weight_rejected);
-    r.count = count;
-    r.non_finite = static_cast<std::int64_t>(total(non_finite));
-    const auto mean = [&](metric m, double over) { return over > 0 ? total(m) * (1 / over) : 0; };
-    r.accuracy = mean(accuracy, r.weight);
-    r.reward_chosen = mean(reward_chosen, r.weight_chosen);
-    r.reward_rejected = mean(reward_rejected, r.weight_rejected);
-    r.margin = r.reward_chosen - r.reward_rejected;
-    r.logp_chosen = mean(logp_chosen, r.weight_chosen);
-    r.logp_rejected = mean(logp_rejected, r.weight_rejected);
-    return r;
-  }
-};
-
-/// What 64 samples contribute to the metrics.
-template <class P>
-struct metric_packs : sum_packs<P, report_sums<lane_of<P>>> {
-  using sums = report_sums<lane_of<P>>;
-  using sum_packs<P, sums>::add;
-
-  /// Pairs: both completions weigh as much as the pair. A tie is not accurate.
-  template <class Objective>
-  ATTUNE_PACK_FN void judge(const Objective& objective, const P& w, const pair<P>& x) {
-    const P chosen = implicit_reward(objective, x.chosen), rejected = implicit_reward(objective, x.rejected);
-    add(sums::accuracy, select(chosen > rejected, w, P(0.0f)));
-    add(sums::reward_chosen, w * chosen);
-    add(sums::reward_rejected, w * rejected);
-    add(sums::logp_chosen, w * x.chosen.logp);
-    add(sums::logp_rejected, w * x.rejected.logp);
-  }
-  /// Singles: a completion is a chosen one if it is desirable, else a rejected one; it is judged right if the reward has the label's sign.
-  template <class Objective>
-  ATTUNE_PACK_FN void judge(const Objective& objective, const P& w, const single<P>& x) {
-    const P zero(0.0f), reward = implicit_reward(objective, x.y);
-    const P desirable = select(x.label > zero, w, zero), undesirable = select(x.label > zero, zero, w);
-    add(sums::accuracy, select(x.label * reward > zero, w, zero));
-    add(sums::weight_chosen, desirable);
-    add(sums::weight_rejected, undesirable);
-    add(sums::reward_chosen, desirable * reward);
-    add(sums::reward_rejected, undesirable * reward);
-    add(sums::logp_chosen, desirable * x.y.logp);
-    add(sums::logp_rejected, undesirable * x.y.logp);
-  }
-  /// Values of a critic: nothing is chosen or rejected.
-  template <class Objective>
-  ATTUNE_PACK_FN void judge(const Objective&, const P&, const value_estimate<P>&) {}
+template <class R> struct report_sums : lane_sums<R, sample_sums::metrics>, sample_sums {
+  using lane_sums<R, sample_sums::metrics>::metrics;
 };
 
 /// The objective on a run: on duals of packs where gradients are wanted, else on packs.
@@ -131,7 +73,7 @@ struct run_samples {
     const O objective = *given_objective;  // copies: stores of gradients cannot change them, so they stay in registers
     const sample_run<Kind, R> samples = *given_samples;
     for (int first = 0; first < samples.size; first += run_quantum) {
-      metric_packs<P> metrics;
+      sum_packs<P, report_sums<R>> metrics;
       for (int i = first; i < first + run_quantum; i += lanes<P>) step(objective, samples, i, metrics);
       metrics.add_to(*total);
     }
@@ -139,7 +81,7 @@ struct run_samples {
 
  private:
   template <class P, class O, class R>
-  ATTUNE_PACK_FN static void step(const O& objective, const sample_run<Kind, R>& samples, int i, metric_packs<P>& metrics) {
+  ATTUNE_PACK_FN static void step(const O& objective, const sample_run<Kind, R>& samples, int i, sum_packs<P, report_sums<R>>& metrics) {
     using sums = report_sums<R>;
     constexpr int variables = policy_members<Kind>;
     const P weight = read_pack<P>(samples.weight + i), zero(0.0f);
@@ -166,7 +108,7 @@ struct run_samples {
     }
     metrics.add(sums::loss, weight * loss);
     metrics.add(sums::non_finite, select(probe == zero, zero, P(1.0f)));
-    metrics.judge(objective, weight, x);
+    judge(objective, weight, x, metrics);
   }
 };
 
@@ -307,7 +249,7 @@ report evaluate_chunk(const O& objective, const Batch& batch, const Gradients& g
     with_gradients ? kernel(std::true_type{}, samples, sums) : kernel(std::false_type{}, samples, sums);
     if (with_gradients) reader.write(i, n);
   }
-  return sums.finish(reader.weight(), reader.count(), std::is_base_of_v<pair<P>, typename Kind::template sample<P>>);
+  return report_of([&](int m) { return sums.total(m); }, reader.weight(), reader.count(), is_paired<Kind>);
 }
 
 }  // namespace attune::detail

@@ -11,29 +11,29 @@ namespace attune {
 
 /// A batch of sampled completions, as views of tensors that the trainer owns: padded [B, T], or packed [1, N] (`packed(x)`) with offsets;
 /// see `sequences`. S is the number of sequences, B or one less than there are offsets. Masked tokens are never read.
-template <storage T>
+template <storage T, class Space = host>
 struct tokens {
   using kind = token_kind;  ///< whose table has a row for every column
 
-  view<const T, 2> logp{};                 ///< [B, T] log pi(token) [nat]
-  view<const T, 2> old_logp{};             ///< [B, T] log pi_old(token); left out with token_options.on_policy
-  view<const T, 2> ref_logp{};             ///< [B, T] log pi_ref(token)
-  view<const T> advantage{};               ///< [S] of a whole sequence; or
-  view<const T, 2> token_advantage{};      ///< [B, T] of each token
-  view<const T, 2> correction{};           ///< [B, T] multiplies the surrogate, not the denominators; 1 if left out
-  view<const T, 2> entropy{};              ///< [B, T] of the policy [nat]
-  view<const std::uint8_t, 2> selected{};  ///< [B, T] by a rule over the batch
-  view<const std::uint8_t, 2> mask{};      ///< [B, T] 0 leaves the token out
-  view<const T, 2> token_weight{};         ///< [B, T] >= 0; 0 leaves the token out
-  view<const T> weight{};                  ///< [S] >= 0; 0 leaves the sequence out
-  length_view offsets{};                   ///< [S + 1] of packed tensors
+  view<const T, 2, Space> logp{};                 ///< [B, T] log pi(token) [nat]
+  view<const T, 2, Space> old_logp{};             ///< [B, T] log pi_old(token); left out with token_options.on_policy
+  view<const T, 2, Space> ref_logp{};             ///< [B, T] log pi_ref(token)
+  view<const T, 1, Space> advantage{};            ///< [S] of a whole sequence; or
+  view<const T, 2, Space> token_advantage{};      ///< [B, T] of each token
+  view<const T, 2, Space> correction{};           ///< [B, T] multiplies the surrogate, not the denominators; 1 if left out
+  view<const T, 2, Space> entropy{};              ///< [B, T] of the policy [nat]
+  view<const std::uint8_t, 2, Space> selected{};  ///< [B, T] by a rule over the batch
+  view<const std::uint8_t, 2, Space> mask{};      ///< [B, T] 0 leaves the token out
+  view<const T, 2, Space> token_weight{};         ///< [B, T] >= 0; 0 leaves the token out
+  view<const T, 1, Space> weight{};               ///< [S] >= 0; 0 leaves the sequence out
+  basic_length_view<Space> offsets{};             ///< [S + 1] of packed tensors
 };
 
 /// Where derivatives of the loss are written, of the tokens' shape; exactly 0 for tokens that are left out. Left out: value only.
-template <storage T>
+template <storage T, class Space = host>
 struct token_gradients {
-  view<T, 2> logp{};     ///< d loss / d log pi(token): the coefficients that logits_gradient takes
-  view<T, 2> entropy{};  ///< d loss / d entropy: those of its entropy term
+  view<T, 2, Space> logp{};     ///< d loss / d log pi(token): the coefficients that logits_gradient takes
+  view<T, 2, Space> entropy{};  ///< d loss / d entropy: those of its entropy term
 };
 
 /// How evaluate runs a batch of tokens. What is left out is as the objective says (recipe_of).

@@ -35,23 +35,23 @@ template <class O>
 concept value_objective = objective_on<O, value_kind>;
 
 /// A batch of N values ([B, T] tensors in one row), as views of tensors that the trainer owns; the rules are those of `pairs`.
-template <storage T>
+template <storage T, class Space = host>
 struct values {
   using kind = value_kind;
 
-  view<const T> value{};            ///< [N]
-  view<const T> old_value{};        ///< [N]
-  view<const T> target{};           ///< [N]
-  view<const T> weight{};           ///< [N] >= 0; 0 leaves the value out
-  view<const std::uint8_t> mask{};  ///< [N] 0 leaves the value out: its numbers are never read
+  view<const T, 1, Space> value{};            ///< [N]
+  view<const T, 1, Space> old_value{};        ///< [N]
+  view<const T, 1, Space> target{};           ///< [N]
+  view<const T, 1, Space> weight{};           ///< [N] >= 0; 0 leaves the value out
+  view<const std::uint8_t, 1, Space> mask{};  ///< [N] 0 leaves the value out: its numbers are never read
 
   auto columns() const { return std::tie(value, old_value, target); }
   auto columns() { return std::tie(value, old_value, target); }
 };
 /// Where d loss / d value is written, [N]; left out: value only.
-template <storage T>
+template <storage T, class Space = host>
 struct value_gradients {
-  view<T> value{};
+  view<T, 1, Space> value{};
 
   auto columns() const { return std::tie(value); }
   auto columns() { return std::tie(value); }

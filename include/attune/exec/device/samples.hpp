@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+// Stage 2 on a device: the samples of a batch through an objective. The thread l of `lanes` does samples l, l + lanes, ..., and keeps the sums of
+// its metrics; two small launches add these, in a fixed order, to a report.
+#pragma once
+
+#include <attune/exec/device/batch.hpp>
+#include <attune/exec/sample_metrics.hpp>
+
+namespace attune::detail {
+
+/// The sums of a lane, and the weight and number of its samples.
+inline constexpr int lane_metrics = sample_sums::metrics + 2, lane_weight = sample_sums::metrics, lane_count = lane_weight + 1;
+/// As many lanes as a device keeps busy, at most one a sample; and into how many sums those of the lanes are folded.
+inline std::int64_t sample_lanes(std::int64_t samples) { return samples < 8192 ? samples : 8192; }
+inline constexpr std::int64_t folded_lanes = 16;
+
+struct lane_totals {
+  double of[lane_metrics] = {};
+  template <class A> ATTUNE_FN void add(int metric, A x) { of[metric] += static_cast<double>(x); }
+};
+
+/// The weights of the samples of a lane, for a batch whose weight the host does not know.
+template <class Kind, class T> struct sum_weights {
+  device_batch<Kind, T> batch;
+  double* sums;  ///< [lanes]
+  std::int64_t lanes;
+
+  ATTUNE_FN void operator()(std::int64_t lane) const {
+    double sum = 0;
+    for (std::int64_t i = lane; i < batch.size; i += lanes) sum += static_cast<double>(batch.weight(i));
+    sums[lane] = sum;
+  }
+};
+
+template <class Kind, class T, class O> struct evaluate_lanes {
+  using A = arithmetic<T>;
+  O objective;
+  device_batch<Kind, T> batch;
+  double scale;           ///< 1 / normalizer; or, of this batch's own weight,
+  const double* weights;  ///< [lanes] the sums that make it
+  double* sums;           ///< [lane_metrics, lanes]; null: no report is wanted
+  std::int64_t lanes;
+
+  ATTUNE_FN void operator()(std::int64_t lane) const {
+    const A s = static_cast<A>(gradient_scale());
+    lane_totals totals;
+    for (std::int64_t i = lane; i < batch.size; i += lanes) one(i, s, totals);
+    for (int m = 0; sums != nullptr && m < lane_metrics; ++m) sums[m * lanes + lane] = totals.of[m];
+  }
+
+ private:
+  ATTUNE_FN double gradient_scale() const {
+    if (weights == nullptr) return scale;
+    double weight = 0;
+    for (std::int64_t l = 0; l < lanes; ++l) weight += weights[l];
+    return weight == 0 ? 0 : 1 / weight;
+  }
+  ATTUNE_FN void one(std::int64_t i, A s, lane_totals& totals) const {
+    const A weight = batch.weight(i);
+    if (weight == A(0)) return batch.clear(i);
+    const auto x = batch.read(i);
+    const auto d = objective(lifted_sample<Kind, A>(x));  // also for the value alone: one type of sample that a user's formula must suit
+    const A loss = d.value;
+    A probe = weight * loss * A(0);  // 0 where everything is finite, else NaN
+    for (int k = 0; k < policy_members<Kind>; ++k) {
+      if (!batch.gradients[k].given()) continue;
+      const A gradient = weight * s * d.grad[k];
+      probe += gradient * A(0);
+      batch.gradients[k](i) = static_cast<T>(gradient);
+    }
+    totals.add(sample_sums::loss, weight * loss);
+    totals.add(sample_sums::non_finite, probe == A(0) ? 0 : 1);
+    totals.add(lane_weight, weight);
+    totals.add(lane_count, 1);
+    judge(objective, weight, x, totals);
+  }
+};
+
+/// Thread (m, p) adds the sums m of lanes p, p + folded_lanes, ...
+struct fold_lanes {
+  const double* sums;
+  double* folded;  ///< [metrics, folded_lanes]
+  std::int64_t lanes;
+
+  ATTUNE_FN void operator()(std::int64_t i) const {
+    const std::int64_t m = i / folded_lanes;
+    double sum = 0;
+    for (std::int64_t l = i % folded_lanes; l < lanes; l += folded_lanes) sum += sums[m * lanes + l];
+    folded[i] = sum;
+  }
+};
+struct folded_total {
+  const double* folded;
+  ATTUNE_FN double operator()(int m) const {
+    double sum = 0;
+    for (std::int64_t p = 0; p < folded_lanes; ++p) sum += folded[m * folded_lanes + p];
+    return sum;
+  }
+};
+struct write_report {
+  folded_total total;
+  report* to;
+  bool paired;
+
+  ATTUNE_FN void operator()(std::int64_t) const { *to = report_of(total, total(lane_weight), static_cast<std::int64_t>(total(lane_count)), paired); }
+};
+
+}  // namespace attune::detail
