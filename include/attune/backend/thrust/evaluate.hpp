@@ -56,8 +56,8 @@ template <class Kind, class T> struct find_bad_sample {
     const arithmetic<T> weight = batch.weight(i);
     if (weight != weight) return {i, -1, static_cast<double>(static_cast<arithmetic<T>>(batch.weights(i)))};
     for (int m = 0; reads_lengths && weight > 0 && m < int(member_count<Kind>); ++m) {
-      const auto& lengths = batch.members[m].lengths;
-      if (lengths.given() && !(lengths(i) > 0)) return {i, m, lengths(i)};
+      const device_column& column = batch.members[m];
+      if (column.holds_lengths() && !(column.length(i) > 0)) return {i, m, column.length(i)};
     }
     return {batch.size, 0, 0};
   }

@@ -9,23 +9,47 @@
 
 namespace attune::detail {
 
-/// A tensor [B] of a batch: numbers of the batch's storage type T, lengths, labels (1: +1, 0: -1), or none, which stands for one number.
-template <class T> struct device_column {
-  strided<const T> numbers{};
-  basic_length_view<device> lengths{};
-  strided<const std::uint8_t> labels{};
-  arithmetic<T> otherwise{};
+/// A tensor [B] of a batch, of elements whose type is known at run time: numbers of the batch's storage type T, lengths, or labels (1: +1,
+/// 0: -1). Absent ones stand for a number.
+struct device_column {
+  enum class element { zero, one, number, label, int32, int64, float32, float64 };
+  const void* data = nullptr;
+  std::int64_t stride = 0;
+  element is = element::zero;
 
-  ATTUNE_FN arithmetic<T> operator()(std::int64_t i) const {
-    if (numbers.given()) return static_cast<arithmetic<T>>(numbers(i));
-    if (labels.given()) return labels(i) != 0 ? arithmetic<T>(1) : arithmetic<T>(-1);
-    return lengths.given() ? static_cast<arithmetic<T>>(lengths(i)) : otherwise;
+  template <class T> ATTUNE_FN arithmetic<T> at(std::int64_t i) const {
+    using A = arithmetic<T>;
+    switch (is) {
+      case element::zero: return A(0);
+      case element::one: return A(1);
+      case element::number: return static_cast<A>(read<T>(i));
+      case element::label: return read<std::uint8_t>(i) != 0 ? A(1) : A(-1);
+      default: return static_cast<A>(length(i));
+    }
   }
+  ATTUNE_FN bool holds_lengths() const { return is >= element::int32; }
+  ATTUNE_FN double length(std::int64_t i) const {
+    switch (is) {
+      case element::int32: return static_cast<double>(read<std::int32_t>(i));
+      case element::int64: return static_cast<double>(read<std::int64_t>(i));
+      case element::float32: return static_cast<double>(read<float>(i));
+      default: return read<double>(i);
+    }
+  }
+
+ private:
+  template <class X> ATTUNE_FN X read(std::int64_t i) const { return static_cast<const X*>(data)[i * stride]; }
 };
-template <class T> device_column<T> column_of(const view<const T, 1, device>& x) { return {.numbers = {x.data(), x.stride(0)}}; }
-template <class T> device_column<T> column_of(const basic_length_view<device>& x) { return {.lengths = x, .otherwise = arithmetic<T>(1)}; }
-template <class T> device_column<T> column_of(const view<const std::uint8_t, 1, device>& x) {
-  return {.labels = {x.data(), x.stride(0)}, .otherwise = arithmetic<T>(1)};
+template <class T> device_column column_of(const view<const T, 1, device>& x) {
+  return {x.data(), x.stride(0), x.absent() ? device_column::element::zero : device_column::element::number};
+}
+template <class T> device_column column_of(const basic_length_view<device>& x) {
+  using element = device_column::element;
+  return {x.data(), x.stride(), x.absent() ? element::one : x.type() == length_type::int32 ? element::int32 : x.type() == length_type::int64 ? element::int64
+                                : x.type() == length_type::float32 ? element::float32 : element::float64};
+}
+template <class T> device_column column_of(const view<const std::uint8_t, 1, device>& x) {
+  return {x.data(), x.stride(0), x.absent() ? device_column::element::one : device_column::element::label};
 }
 
 /// How many of the members before the m-th carry derivatives.
@@ -38,13 +62,14 @@ template <class Kind> constexpr int policy_members_before(std::size_t m) {
 template <class Kind, std::size_t M> struct member_constants {
   using row = std::tuple_element_t<M, std::remove_cvref_t<decltype(Kind::members)>>;
   using of = decltype(row::of);
+  static constexpr std::size_t index = M;
   static constexpr bool is_policy = members<Kind>()[M].is == role::policy;
   static constexpr int derivative = policy_members_before<Kind>(M);
 };
 /// Calls visit with the constants of each member. (for_each_member takes lambdas, which in headers are not device code.)
 template <class Kind, std::size_t M = 0, class Visit> ATTUNE_FN void visit_members(const Visit& visit) {
   if constexpr (M < member_count<Kind>) {
-    visit(member_constants<Kind, M>{}, int(M));
+    visit(member_constants<Kind, M>{});
     visit_members<Kind, M + 1>(visit);
   }
 }
@@ -54,7 +79,7 @@ template <class Kind, class T> struct device_batch {
   template <class S> using sample = typename Kind::template sample<S>;
 
   std::int64_t size;
-  device_column<T> members[member_count<Kind>];
+  device_column members[member_count<Kind>];
   strided<T> gradients[policy_members<Kind>];  ///< null: not wanted
   strided<const T> weights;
   strided<const std::uint8_t> mask;
@@ -82,7 +107,7 @@ template <class Kind, class T> struct device_batch {
     const device_batch& batch;
     std::int64_t i;
     sample<A>& x;
-    template <class Member> ATTUNE_FN void operator()(Member, int m) const { typename Member::of{}(x) = batch.members[m](i); }
+    template <class Member> ATTUNE_FN void operator()(Member) const { typename Member::of{}(x) = batch.members[Member::index].template at<T>(i); }
   };
 };
 
@@ -92,7 +117,7 @@ template <class Kind, class A> struct lift_members {
   const typename Kind::template sample<A>& x;
   typename Kind::template sample<D>& lifted;
 
-  template <class Member> ATTUNE_FN void operator()(Member, int) const {
+  template <class Member> ATTUNE_FN void operator()(Member) const {
     typename Member::of of;
     if constexpr (Member::is_policy) of(lifted) = D::variable(of(x), Member::derivative);
     else of(lifted) = of(x);
