@@ -27,13 +27,13 @@ sequences sequences_of(const tokens<T>& batch) {
 inline bool reads_token(const auto& objective, const char* name) { return reads<token_kind>(objective, member_named<token_kind>(name)); }
 
 /// The names are put together only if they are needed.
-template <class X, class T>
-void require_like_logp(const X& x, const view<const T, 2>& logp, const char* member, const char* batch = token_kind::batch) {
+template <class X, class Logp>
+void require_like_logp(const X& x, const Logp& logp, const char* member, const char* batch = token_kind::batch) {
   if (!x.absent() && x.extents() != logp.extents()) require_token_shape(x, in_batch(batch, member).c_str(), logp, "tokens.logp");
 }
 
-template <class T>
-void check_token_shapes(const tokens<T>& batch, std::int64_t count, const token_gradients<T>& gradients) {
+template <class T, class Space>
+void check_token_shapes(const tokens<T, Space>& batch, std::int64_t count, const token_gradients<T, Space>& gradients) {
   const auto& logp = batch.logp;
   require_like_logp(batch.old_logp, logp, "old_logp");
   require_like_logp(batch.ref_logp, logp, "ref_logp");
@@ -54,8 +54,8 @@ void check_token_shapes(const tokens<T>& batch, std::int64_t count, const token_
 }
 
 /// What the objective reads is there; what it does not read, and what contradicts, is refused.
-template <class O, class T>
-void check_token_members(const O& objective, const tokens<T>& batch, const token_gradients<T>& gradients, const token_options& o) {
+template <class O, class T, class Space>
+void check_token_members(const O& objective, const tokens<T, Space>& batch, const token_gradients<T, Space>& gradients, const token_options& o) {
   const bool ratio = reads_token(objective, "log_ratio"), old = reads_token(objective, "old_logp");
   const auto presence_of = [&](bool read, bool given, presence in, const char* member) { check_presence(read, given, in, token_kind::batch, member); };
   if (o.on_policy && !batch.old_logp.absent()) throw error("attune: tokens.old_logp is given with token_options.on_policy; expected one of them");

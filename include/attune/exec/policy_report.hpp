@@ -22,7 +22,7 @@ struct policy_report {
   std::int64_t non_finite = 0;  ///< active tokens whose loss or gradient is NaN or infinite; the sums show it too
 
   /// The loss; 0 for a batch without active tokens. (With token_sum the loss is loss_sum itself.)
-  double loss() const { return weight > 0 ? loss_sum / weight : 0; }
+  double loss() const { return weight == 0 ? 0 : loss_sum / weight; }
   double clip_ratio() const { return held_high + held_low; }
 
   /// The means over tokens.

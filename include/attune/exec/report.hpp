@@ -25,7 +25,7 @@ struct report {
   std::int64_t non_finite = 0; ///< active samples whose loss or gradient is NaN or infinite; the sums show it too
 
   /// Mean loss over the weight; 0 for a batch without active samples.
-  double loss() const { return weight > 0 ? loss_sum / weight : 0; }
+  double loss() const { return weight == 0 ? 0 : loss_sum / weight; }
 
   report& operator+=(const report& other) {
     const auto combine = [&](double report::*mean, double report::*over) {

@@ -13,8 +13,8 @@ inline std::string shape_text(std::int64_t rows, std::int64_t columns) {
 }
 
 /// Throws unless `given` has the shape of the tokens `like`.
-template <class X, class T>
-void require_token_shape(const view<X, 2>& given, const char* name, const view<T, 2>& like, const char* like_name) {
+template <class X, class T, class Space>
+void require_token_shape(const view<X, 2, Space>& given, const char* name, const view<T, 2, Space>& like, const char* like_name) {
   if (given.extents() == like.extents()) return;
   throw error(std::string("attune: ") + name + " has shape " + shape_text(given.extent(0), given.extent(1)) + "; expected " +
               shape_text(like.extent(0), like.extent(1)) + ", like " + like_name);

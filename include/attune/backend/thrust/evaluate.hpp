@@ -22,7 +22,7 @@ struct device_options {
 
 /// The bytes of device_options.workspace that evaluate needs for a batch of that many samples.
 inline std::int64_t evaluate_workspace(std::int64_t samples) {
-  return std::int64_t(sizeof(double)) * (detail::sample_lanes(samples) * (detail::lane_metrics + 1) + detail::folded_lanes * detail::lane_metrics);
+  return std::int64_t(sizeof(double)) * (detail::sample_lanes(samples) * (detail::lane_metrics + 1) + detail::folded_parts * detail::lane_metrics);
 }
 
 namespace detail {
@@ -96,7 +96,7 @@ void evaluate_on_device(const Policy& policy, const O& objective, const Batch& b
   double* lane_sums = to != nullptr ? sums : nullptr;
   launch(policy, lanes, evaluate_lanes<Kind, T, O>{objective, samples, scale, weights, lane_sums, lanes});
   if (to == nullptr) return;
-  launch(policy, lane_metrics * folded_lanes, fold_lanes{sums, folded, lanes});
+  launch(policy, lane_metrics * folded_parts, fold_lanes{sums, folded, lanes});
   launch(policy, 1, write_report{{folded}, to, is_paired<Kind>});
 }
 

@@ -4,15 +4,15 @@
 #pragma once
 
 #include <attune/exec/device/batch.hpp>
+#include <attune/exec/device/fold.hpp>
 #include <attune/exec/sample_metrics.hpp>
 
 namespace attune::detail {
 
 /// The sums of a lane, and the weight and number of its samples.
 inline constexpr int lane_metrics = sample_sums::metrics + 2, lane_weight = sample_sums::metrics, lane_count = lane_weight + 1;
-/// As many lanes as a device keeps busy, at most one a sample; and into how many sums those of the lanes are folded.
+/// As many lanes as a device keeps busy, at most one a sample.
 inline std::int64_t sample_lanes(std::int64_t samples) { return samples < 8192 ? samples : 8192; }
-inline constexpr std::int64_t folded_lanes = 16;
 
 struct lane_totals {
   double of[lane_metrics] = {};
@@ -76,26 +76,9 @@ template <class Kind, class T, class O> struct evaluate_lanes {
   }
 };
 
-/// Thread (m, p) adds the sums m of lanes p, p + folded_lanes, ...
-struct fold_lanes {
-  const double* sums;
-  double* folded;  ///< [metrics, folded_lanes]
-  std::int64_t lanes;
-
-  ATTUNE_FN void operator()(std::int64_t i) const {
-    const std::int64_t m = i / folded_lanes;
-    double sum = 0;
-    for (std::int64_t l = i % folded_lanes; l < lanes; l += folded_lanes) sum += sums[m * lanes + l];
-    folded[i] = sum;
-  }
-};
 struct folded_total {
   const double* folded;
-  ATTUNE_FN double operator()(int m) const {
-    double sum = 0;
-    for (std::int64_t p = 0; p < folded_lanes; ++p) sum += folded[m * folded_lanes + p];
-    return sum;
-  }
+  ATTUNE_FN double operator()(int m) const { return folded_sum(folded, m); }
 };
 struct write_report {
   folded_total total;
