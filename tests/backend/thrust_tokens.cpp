@@ -167,3 +167,19 @@ TEST_CASE("evaluate on tokens on a device: what is invalid shows, and indexes no
   CHECK_THROWS_AS(attune::evaluate(thrust::device, attune::ppo{}, batch, {.logp = row(d)}, {.how = {.normalizer = -1.0}, .workspace = workspace}), attune::error);
   CHECK_THROWS_AS(attune::evaluate(thrust::device, attune::ppo{}, batch, {.logp = row(d)}), attune::error);  // without a workspace
 }
+
+TEST_CASE("evaluate on tokens on a device: a ratio that overflows is infinite, and spares what it does not move", "[thrust]") {
+  const std::vector<float> now{-1, -1, 0}, before{-1, -1, -1000};
+  thrust::device_vector<float> logp(now.begin(), now.end()), old_logp(before.begin(), before.end()), advantage(1, -1.0f), entropy(3, 1.0f), d(3), d_entropy(3);
+  thrust::device_vector<std::byte> workspace(std::size_t(attune::evaluate_tokens_workspace(1)));
+  const auto row = [&](auto& x) { return as_view(x.data(), 1, std::int64_t(3)); };
+  const attune::tokens<float, device> batch{.logp = row(logp), .old_logp = row(old_logp), .advantage = advantage, .entropy = row(entropy)};
+  const auto objective = attune::penalised{attune::ppo{}, attune::no_penalty{}, 0.5};
+  for (const attune::ratio_level level : {attune::ratio_level::token, attune::ratio_level::sequence_sum, attune::ratio_level::sequence_token}) {
+    attune::evaluate(thrust::device, objective, batch, {.logp = row(d), .entropy = row(d_entropy)},
+                     {.how = {.ratio = level, .reduction = token_reduction::token_sum}, .workspace = workspace});
+    CHECK(attune_test::on_host(d)[2] == inf_f);
+    CHECK(attune_test::on_host(d)[0] == (level == attune::ratio_level::token ? 1.0f : inf_f));
+    CHECK(attune_test::on_host(d_entropy) == std::vector<float>(3, -0.5f));
+  }
+}

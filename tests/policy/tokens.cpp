@@ -250,6 +250,21 @@ TEMPLATE_TEST_CASE("a ratio that overflows has gradient 0 where it is clipped or
   clipped.run(ppo{});  // nothing holds this ratio: infinite, and seen
   CHECK(clipped.d[2] == infinity<T>);
   CHECK(clipped.report.non_finite == 1);
+  // The same of a ratio that the tokens share: no 0 x inf where a token's own log-probability does not move it.
+  const auto bonus = penalised{ppo{}, no_penalty{}, 0.5};
+  const std::vector<T> far{T(-1), T(-1), T(-3000)};
+  for (const ratio_level level : {ratio_level::sequence_sum, ratio_level::sequence, ratio_level::sequence_token}) {
+    row<T> overflowing{.logp = logp, .old_logp = far, .advantage = clipped.advantage};
+    overflowing.run(ppo{}, {.ratio = level});
+    for (const T d : overflowing.d) CHECK(d == infinity<T>);
+    CHECK(overflowing.report.loss() == infinity<double>);
+    CHECK(overflowing.report.non_finite == 3);
+    std::vector<T> entropy{T(1), T(1), T(1)}, d_entropy(3);
+    evaluate(bonus, tokens<T>{.logp = packed(logp), .old_logp = packed(far), .advantage = clipped.advantage, .entropy = packed(entropy)},
+             {.logp = packed(clipped.d), .entropy = packed(d_entropy)}, {.ratio = level, .reduction = token_reduction::token_sum});
+    for (const T d : d_entropy) CHECK(d == T(-0.5));
+    for (const T d : clipped.d) CHECK(d == infinity<T>);
+  }
   clipped.advantage = {T(0)};
   clipped.run(ppo{});
   CHECK(clipped.report.loss_sum == 0);

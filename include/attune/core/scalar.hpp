@@ -33,6 +33,7 @@ concept real = std::same_as<T, float> || std::same_as<T, double>;
 /// Constants as variables: device code may read these, but not call the standard library's constexpr functions.
 template <real T> inline constexpr T infinity = std::numeric_limits<T>::infinity();
 template <real T> inline constexpr T largest = std::numeric_limits<T>::max();
+template <real T> inline constexpr T largest_log = std::same_as<T, float> ? T(88) : T(709);  ///< a whole number below log(largest)
 
 template <real T> ATTUNE_FN T exp(T x) { return std::exp(x); }
 template <real T> ATTUNE_FN T expm1(T x) { return std::expm1(x); }

@@ -21,6 +21,7 @@ struct token_run {
   R* gradient;
   std::array<R, std::size_t(policy_members<token_kind>)> along;
   R gradient_scale;
+  R ratio_limit;                                             ///< of log_ratio, where loss and metrics are not wanted
   int size;
   bool counted;                                              ///< whether loss and metrics are wanted
   bool has_reference;
@@ -64,7 +65,8 @@ struct run_tokens {
   template <bool Counted, class P, class O, class R>
   ATTUNE_PACK_FN static void step(const O& objective, const token_run<R>& tokens, int i, sum_packs<P, token_sums<R>>& metrics) {
     const P scale = read_pack<P>(tokens.scale + i), zero(0.0f);
-    const token<P> x = read_token<P>(tokens, i);
+    token<P> x = read_token<P>(tokens, i);
+    if constexpr (!Counted) x.log_ratio = min(x.log_ratio, P(tokens.ratio_limit));
     P loss, gradient = zero;
     if constexpr (WithGradients) {
       const dual<P, 1> d = objective(moved(x, tokens));

@@ -230,11 +230,11 @@ class token_loop {
       call(std::false_type{}, {R(0), R(0), R(0)}, true, nullptr);
     } else if (pass_ == pass::ratio_only) {
       run_.gradient = derivative_;
-      call(std::true_type{}, {R(0), R(1), R(0)}, false, nullptr);
+      call(std::true_type{}, {R(0), R(1), R(0)}, true, nullptr);
       ratio_gradient_ += sum_derivatives();
     } else {
       const bool whole = pass_ == pass::whole;
-      run_into(gradients_.logp, {R(1), R(whole ? 1 : 0), R(0)}, true, whole ? nullptr : offset_);
+      run_into(gradients_.logp, {R(1), R(whole ? 1 : 0), R(0)}, whole, whole ? nullptr : offset_);
       if (!gradients_.entropy.absent()) run_into(gradients_.entropy, {R(0), R(0), R(1)}, false, nullptr);
     }
     size_ = stretch_count_ = 0;
@@ -255,6 +255,7 @@ class token_loop {
   template <bool WithGradients>
   void call(std::bool_constant<WithGradients> with, const std::array<R, 3>& along, bool counted, const R* offset) {
     run_.along = along;
+    run_.ratio_limit = along[1] == R(0) ? largest_log<R> : infinity<R>;  // else 0 x inf where a ratio overflows that this derivative does not move
     run_.counted = counted;
     run_.offset = offset;
     if constexpr (requires { objective_.run(run_, sums_, true); }) objective_.run(run_, sums_, with);  // any_objective

@@ -247,6 +247,14 @@ template <class T, class O> struct evaluate_tokens_lanes {
     for (std::int64_t t = end + lane; s == batch.size - 1 && t < batch.columns; t += sequence_lanes) write(0, t, A(0), A(0));
   }
 
+  /// Where a ratio overflows that a derivative does not move, that derivative would be 0 x inf: it is taken at the largest ratio.
+  ATTUNE_FN static token<A> at_finite_ratio(token<A> x) {
+    x.log_ratio = min(x.log_ratio, largest_log<A>);
+    return x;
+  }
+  ATTUNE_FN A entropy_slope(const token<A>& x, const D& d) const {
+    return x.log_ratio > largest_log<A> ? loss_of(at_finite_ratio(x), A(0), A(0), A(1)).grad[1] : d.grad[1];
+  }
   /// The loss of a token and its derivatives where its log-probability moves logp by `by_logp` and log_ratio by `by_ratio`.
   ATTUNE_FN D loss_of(const token<A>& x, A by_logp, A by_ratio, A by_entropy) const {
     token<D> y;
@@ -269,7 +277,7 @@ template <class T, class O> struct evaluate_tokens_lanes {
     const A scale = batch.scale(row, t, w, q);
     const auto scaled = [&](A d) { return scale == A(0) ? A(0) : scale * gradient_scale * d; };
     if (pass == token_pass::shared_gradients) {
-      const D d = loss_of(x, A(1), A(0), A(1));
+      const D d = loss_of(at_finite_ratio(x), A(1), A(0), A(1));
       const bool moves = batch.is_free(batch.own_log_ratio(row, t), x.advantage);
       const A share = moves ? static_cast<A>(slope * static_cast<double>(w)) : A(0);
       return write(row, t, scaled(d.grad[0]) + share, scaled(d.grad[1]));
@@ -278,7 +286,7 @@ template <class T, class O> struct evaluate_tokens_lanes {
     const D d = loss_of(x, shared ? A(0) : A(1), A(1), A(1));
     const A gradient = batch.d_logp.given() ? scaled(d.grad[0]) : A(0), loss = scale == A(0) ? A(0) : scale * d.value;
     if (shared) ratio_slope += static_cast<double>(gradient);
-    else write(row, t, gradient, scaled(d.grad[1]));
+    else write(row, t, gradient, scaled(entropy_slope(x, d)));
     if (sums != nullptr) count(x, static_cast<A>(q.weight) * w, loss, gradient, sum);
   }
   ATTUNE_FN void count(const token<A>& x, A weight, A loss, A gradient, double (&sum)[token_totals::metrics]) const {

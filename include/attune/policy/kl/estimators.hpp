@@ -49,7 +49,7 @@ struct k3 {
   template <class S> ATTUNE_FN S scored_slope(S u) const { return u; }  // e^-u - 1 + u + 1 - e^-u
 
  private:
-  template <class S> static ATTUNE_FN S held(S x) { return min(x, S(lane_of<S>(std::same_as<lane_of<S>, float> ? 88 : 709))); }
+  template <class S> static ATTUNE_FN S held(S x) { return min(x, S(largest_log<lane_of<S>>)); }
 };
 
 /// |u|;   slope sign(u), 0 at 0.   A bound on the size of k1, no estimate of a KL divergence.
