@@ -91,7 +91,9 @@
 #include <attune/exec/check_samples.hpp>
 #include <attune/exec/check_tokens.hpp>
 #include <attune/exec/convert_lanes.hpp>
+#include <attune/exec/device/row_divergence.hpp>
 #include <attune/exec/device/row_gradient.hpp>
+#include <attune/exec/device/row_pair.hpp>
 #include <attune/exec/device/row_selection.hpp>
 #include <attune/exec/device/row_sums.hpp>
 #include <attune/exec/device/sequence_sums.hpp>
