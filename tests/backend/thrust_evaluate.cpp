@@ -3,7 +3,11 @@
 #include "thrust_support.hpp"
 
 #include <attune/preference/dpo.hpp>
+#include <attune/preference/dpo_rw.hpp>
+#include <attune/preference/exo_rw.hpp>
 #include <attune/preference/kto.hpp>
+#include <attune/preference/plackett_luce_dpo.hpp>
+#include <attune/preference/rrhf.hpp>
 #include <attune/preference/simpo.hpp>
 #include <attune/preference/tdpo.hpp>
 
@@ -261,4 +265,66 @@ TEST_CASE("evaluate on a device throws before it launches", "[thrust]") {
   x.device["weight"][active] = 1;
   attune::evaluate(thrust::device, attune::dpo{}, batch, gradients, checked);  // reads no lengths
   CHECK(on_host(d_chosen) != std::vector<float>(size, 777.0f));
+}
+
+TEMPLATE_TEST_CASE("evaluate on groups in device memory is that of the host", "[thrust]", float, double) {
+  using T = TestType;
+  tensors<T> x;
+  attune::detail::sampler random(8);
+  const std::vector<std::int64_t> begin{0, 3, 3, 9, 10, 24};
+  const std::size_t completions = 24, count = 5;
+  for (const char* name : {"logp", "ref_logp", "reward"}) x.add(name, completions, random, -3, -1);
+  x.add_lengths("length", completions, random);
+  x.add("weight", count, random, 0.5, 2);
+  std::vector<std::uint8_t> mask;
+  for (std::size_t i = 0; i < completions; ++i) {
+    mask.push_back(i != 9 && i % 7 != 2);  // group 3 has nothing left
+    if (!mask[i]) x.host["logp"][i] = x.host["reward"][i] = to<T>(nan_f);
+  }
+  x.upload();
+  const thrust::device_vector<std::uint8_t> device_mask(mask.begin(), mask.end());
+  const thrust::device_vector<std::int64_t> device_begin(begin.begin(), begin.end());
+  thrust::device_vector<std::byte> workspace(std::size_t(attune::evaluate_workspace(std::int64_t(count))));
+  thrust::device_vector<report> r(1);
+  thrust::device_vector<T> d(completions, to<T>(777));
+  std::vector<T> expected(completions);
+  const auto compare = [&](const auto& objective, bool reference, bool lengths) {
+    attune::groups<T> on_host_memory{.logp = x.host["logp"], .reward = x.host["reward"], .begin = begin, .weight = x.host["weight"], .mask = mask};
+    attune::groups<T, device> on_device_memory{.logp = x.device["logp"], .reward = x.device["reward"], .begin = device_begin, .weight = x.device["weight"], .mask = device_mask};
+    if (reference) on_host_memory.ref_logp = x.host["ref_logp"], on_device_memory.ref_logp = x.device["ref_logp"];
+    if (lengths) on_host_memory.length = x.lengths["length"], on_device_memory.length = x.device_lengths["length"];
+    const report want = attune::evaluate(objective, on_host_memory, {.logp = expected});
+    attune::evaluate(thrust::device, objective, on_device_memory, {.logp = d}, {.workspace = workspace, .report = r});
+    require_close(on_host(r)[0], want, 1e-13);
+    CHECK(want.count == 3);
+    require_close(on_host(d), expected);
+  };
+  compare(attune::exo_rw{}, true, false);
+  compare(attune::rrhf{}, false, true);
+  compare(attune::plackett_luce_dpo{}, true, false);
+
+  attune::groups<T, device> uniform{.logp = x.device["logp"], .ref_logp = x.device["ref_logp"], .reward = x.device["reward"], .size = 8, .mask = device_mask};
+  const report want = attune::evaluate(attune::dpo_rw{}, attune::groups<T>{.logp = x.host["logp"], .ref_logp = x.host["ref_logp"], .reward = x.host["reward"], .size = 8, .mask = mask},
+                                       {.logp = expected});
+  attune::evaluate(thrust::device, attune::dpo_rw{}, uniform, {.logp = d}, {.workspace = workspace, .report = r});
+  require_close(on_host(r)[0], want, 1e-13);
+  require_close(on_host(d), expected);
+  uniform.size = 7;
+  CHECK_THROWS_AS(attune::evaluate(thrust::device, attune::dpo_rw{}, uniform, {.logp = d}, {.workspace = workspace}), attune::error);
+}
+
+TEST_CASE("evaluate on groups on a device: one that is too large, or lies elsewhere, shows and harms nothing", "[thrust]") {
+  const std::size_t completions = 8;
+  thrust::device_vector<float> logp(completions, -1.0f), reward(completions, 1.0f), d(completions, 777.0f);
+  thrust::device_vector<std::int64_t> begin(4);
+  const std::vector<std::int64_t> wrong{-4, 3, 2, std::int64_t(1) << 40};
+  thrust::copy(wrong.begin(), wrong.end(), begin.begin());
+  thrust::device_vector<std::byte> workspace(std::size_t(attune::evaluate_workspace(3)));
+  thrust::device_vector<report> r(1);
+  attune::evaluate(thrust::device, attune::dpo_rw{}, attune::groups<float, device>{.logp = logp, .ref_logp = logp, .reward = reward, .begin = begin}, {.logp = d},
+                   {.workspace = workspace, .report = r});
+  CHECK(on_host(r)[0].count == 2);
+  thrust::device_vector<float> large(64 * 2), d_large(64 * 2);
+  CHECK_THROWS_AS(attune::evaluate(thrust::device, attune::dpo_rw{}, attune::groups<float, device>{.logp = large, .ref_logp = large, .reward = large, .size = 128}, {.logp = d_large},
+                                   {.workspace = workspace}), attune::error);
 }

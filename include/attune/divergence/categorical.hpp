@@ -12,13 +12,13 @@ namespace attune::divergence {
 
 namespace detail {
 /// An infinite limit costs infinitely much also where the mass beside it underflows to 0.
-inline double atom(double limit, double log_mass) { return std::isinf(limit) ? limit : limit * std::exp(log_mass); }
+ATTUNE_FN double atom(double limit, double log_mass) { return std::isinf(limit) ? limit : limit * std::exp(log_mass); }
 }  // namespace detail
 
 /// p f(pi/p) of one class, from log pi and log p [nat], which may be -inf: with the atoms pi f'(inf) where p = 0 and p f(0) where pi = 0;
 /// 0 where both are.
 template <generator G>
-double class_term(const G& f, double log_pi, double log_p) {
+ATTUNE_FN double class_term(const G& f, double log_pi, double log_p) {
   const bool unused = log_pi == -infinity<double>, excluded = log_p == -infinity<double>;
   if (unused) return excluded ? 0 : detail::atom(f.value_at_zero(), log_p);
   if (excluded) return detail::atom(f.slope_at_infinity(), log_pi);
@@ -27,7 +27,7 @@ double class_term(const G& f, double log_pi, double log_p) {
 
 /// pi f'(pi/p) of one class, the derivative of its term in log pi; with the limits of class_term.
 template <generator G>
-double class_weight(const G& f, double log_pi, double log_p) {
+ATTUNE_FN double class_weight(const G& f, double log_pi, double log_p) {
   const bool unused = log_pi == -infinity<double>, excluded = log_p == -infinity<double>;
   if (unused) return excluded ? 0 : detail::atom(f.weight_at_zero(), log_p);
   if (excluded) return detail::atom(f.slope_at_infinity(), log_pi);
@@ -35,6 +35,33 @@ double class_weight(const G& f, double log_pi, double log_p) {
 }
 
 namespace detail {
+
+/// Of `size` outcomes, at least one. gradient may be null.
+template <generator G, real T>
+ATTUNE_FN double group_divergence(const G& f, const T* logits, const T* log_target, T* gradient, int size) {
+  int top = 0;
+  double others = 0, value = 0, weight = 0;
+  for (int i = 1; i < size; ++i) top = logits[i] > logits[top] ? i : top;
+  const double highest = double(logits[top]);
+  for (int i = 0; i < size; ++i) others += i == top ? 0 : std::exp(double(logits[i]) - highest);
+  const double log_sum = std::log1p(others);
+  const auto log_q = [&](int i) { return (double(logits[i]) - highest) - log_sum; };
+  for (int i = 0; i < size; ++i) {
+    value += class_term(f, log_q(i), double(log_target[i]));
+    if (gradient) weight += class_weight(f, log_q(i), double(log_target[i]));
+  }
+  double rest = 0;
+  for (int i = 0; gradient && i < size; ++i) {
+    const double log_qi = log_q(i), w = class_weight(f, log_qi, double(log_target[i]));
+    const bool limit = std::isinf(weight) && !std::isinf(w);  // of w - q W for infinite W
+    const double d = limit ? (log_qi == -infinity<double> ? 0 : -weight) : std::isinf(weight) ? w : w - std::exp(log_qi) * weight;
+    rest += i == top ? 0 : d;
+    gradient[i] = T(d);
+  }
+  // The derivatives add up to 0. Of an outcome with most of the mass, the difference above has lost its digits.
+  if (gradient && others < 1 && std::isfinite(rest) && std::isfinite(weight)) gradient[top] = T(-rest);
+  return value;
+}
 
 template <generator G, real T>
 double group_divergence(const G& f, std::span<const T> logits, std::span<const T> log_target, std::span<T> gradient) {
@@ -48,29 +75,7 @@ double group_divergence(const G& f, std::span<const T> logits, std::span<const T
   if (size == 0) throw error("attune: logits has 0 classes; expected 1 or more");
   require_classes(log_target.size(), "log_target");
   if (!gradient.empty()) require_classes(gradient.size(), "gradient");
-
-  std::size_t top = 0;
-  double others = 0, value = 0, weight = 0;
-  for (std::size_t i = 1; i < size; ++i) top = logits[i] > logits[top] ? i : top;
-  const double highest = double(logits[top]);
-  for (std::size_t i = 0; i < size; ++i) others += i == top ? 0 : std::exp(double(logits[i]) - highest);
-  const double log_sum = std::log1p(others);
-  const auto log_q = [&](std::size_t i) { return (double(logits[i]) - highest) - log_sum; };
-  for (std::size_t i = 0; i < size; ++i) {
-    value += class_term(f, log_q(i), double(log_target[i]));
-    if (!gradient.empty()) weight += class_weight(f, log_q(i), double(log_target[i]));
-  }
-  double rest = 0;
-  for (std::size_t i = 0; i < gradient.size(); ++i) {
-    const double log_qi = log_q(i), w = class_weight(f, log_qi, double(log_target[i]));
-    const bool limit = std::isinf(weight) && !std::isinf(w);  // of w - q W for infinite W
-    const double d = limit ? (log_qi == -infinity<double> ? 0 : -weight) : std::isinf(weight) ? w : w - std::exp(log_qi) * weight;
-    rest += i == top ? 0 : d;
-    gradient[i] = T(d);
-  }
-  // The derivatives add up to 0. Of an outcome with most of the mass, the difference above has lost its digits.
-  if (!gradient.empty() && others < 1 && std::isfinite(rest) && std::isfinite(weight)) gradient[top] = T(-rest);
-  return value;
+  return group_divergence(f, logits.data(), log_target.data(), gradient.empty() ? nullptr : gradient.data(), static_cast<int>(size));
 }
 
 }  // namespace detail

@@ -11,6 +11,17 @@
 
 namespace attune::detail {
 
+/// Throws unless the size of groups, or where they begin, is given, and the size divides the number of completions.
+inline void require_group_size(bool without_begin, std::int64_t size, std::int64_t total) {
+  const auto number = [](std::int64_t n) { return text((long long)n); };
+  if (without_begin == (size == 0) && total > 0) {
+    throw error("attune: groups.size is " + number(size) + " and groups.begin is " + (without_begin ? "missing" : "given") + "; expected exactly one of them");
+  }
+  if (without_begin && (size < 0 || (size > 0 && total % size != 0))) {
+    throw error("attune: groups.size is " + number(size) + "; expected a divisor of " + number(total) + ", the number of completions in groups.logp");
+  }
+}
+
 /// Which completions belong to which group.
 template <class T>
 class group_extents {
@@ -23,14 +34,8 @@ class group_extents {
   /// Throws attune::error unless every completion belongs to exactly one group, and no group is too large.
   void require_valid() const {
     const auto number = [](std::int64_t n) { return text((long long)n); };
-    if (begin_.absent() == (size_ == 0) && total_ > 0) {
-      throw error("attune: groups.size is " + number(size_) + " and groups.begin is " + (begin_.absent() ? "missing" : "given") + "; expected exactly one of them");
-    }
     if (!begin_.absent() && (begin_.extent(0) < 1 || begin_(0) != 0 || begin_(begin_.extent(0) - 1) != total_)) {
       throw error("attune: groups.begin does not run from 0 to " + number(total_) + ", the number of completions in groups.logp");
-    }
-    if (begin_.absent() && (size_ < 0 || (size_ > 0 && total_ % size_ != 0))) {
-      throw error("attune: groups.size is " + number(size_) + "; expected a divisor of " + number(total_) + ", the number of completions in groups.logp");
     }
     for (std::int64_t g = 0; g < count(); ++g) {
       const std::int64_t size = end(g) - begin(g);
@@ -45,24 +50,32 @@ class group_extents {
   std::int64_t size_, total_;
 };
 
-template <class O, class T>
-double check_groups(const O& objective, const groups<T>& batch, const group_gradients<T>& gradients) {
+/// What needs no look at the completions: parameters, lengths of the tensors, members that are missing or not read.
+template <class O, class T, class Space>
+void check_group_members(const O& objective, const groups<T, Space>& batch, const group_gradients<T, Space>& gradients) {
   validate(objective);
-  const group_extents<T> extents(batch);
   const std::int64_t total = batch.logp.extent(0);
-  extents.require_valid();
   const auto same = [&](const auto& x, const char* name) {
     if (!x.absent()) require_same_extent(x.extent(0), total, "groups", name, "groups", "logp");
   };
   for_each_column(batch.columns(), [&](auto i, const auto& x) { same(x, members<group_kind>()[i].name); });
   same(batch.mask, "mask");
-  if (!batch.weight.absent()) require_extent(batch.weight.extent(0), extents.count(), "groups.weight", "the number of groups");
   check_gradients<group_kind>(batch, gradients);
-  if (total == 0) return 0;
+  require_group_size(batch.begin.absent(), batch.size, total);
+  if (total == 0) return;
   for_each_column(batch.columns(), [&](auto i, const auto& tensor) {
     const member_of<group_kind> m = members<group_kind>()[i];
     check_presence(group_reads(objective, m), !tensor.absent(), m.in_batch, group_kind::batch, m.name);
   });
+}
+
+template <class O, class T>
+double check_groups(const O& objective, const groups<T>& batch, const group_gradients<T>& gradients) {
+  check_group_members(objective, batch, gradients);
+  const group_extents<T> extents(batch);
+  extents.require_valid();
+  if (!batch.weight.absent()) require_extent(batch.weight.extent(0), extents.count(), "groups.weight", "the number of groups");
+  if (batch.logp.extent(0) == 0) return 0;
   const bool reads_length = group_reads(objective, role::length);
   double weight = 0;
   for (std::int64_t g = 0; g < extents.count(); ++g) {

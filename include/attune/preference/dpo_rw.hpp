@@ -18,9 +18,9 @@ struct dpo_rw {
   double beta = 0.1;
   double temperature = 0.1;
 
-  constexpr auto form() const { return listwise{score::log_ratio{}, ranking::cross_entropy{temperature}, beta}; }
-  double operator()(const group<double>& g, double* d) const { return form()(g, d); }
-  double reward(const completion<double>& y) const { return form().reward(y); }
+  ATTUNE_FN constexpr auto form() const { return listwise{score::log_ratio{}, ranking::cross_entropy{temperature}, beta}; }
+  ATTUNE_FN double operator()(const group<double>& g, double* d) const { return form()(g, d); }
+  ATTUNE_FN double reward(const completion<double>& y) const { return form().reward(y); }
 
   static constexpr auto parameters() {
     return std::array{parameter<dpo_rw>{"beta", &dpo_rw::beta, positive, "inverse temperature of the policy [1/nat]"},
@@ -37,9 +37,9 @@ struct dpo_rw {
 struct dpo_best {
   double beta = 0.1;
 
-  constexpr auto form() const { return listwise{score::log_ratio{}, ranking::best_of_group{}, beta}; }
-  double operator()(const group<double>& g, double* d) const { return form()(g, d); }
-  double reward(const completion<double>& y) const { return form().reward(y); }
+  ATTUNE_FN constexpr auto form() const { return listwise{score::log_ratio{}, ranking::best_of_group{}, beta}; }
+  ATTUNE_FN double operator()(const group<double>& g, double* d) const { return form()(g, d); }
+  ATTUNE_FN double reward(const completion<double>& y) const { return form().reward(y); }
 
   static constexpr auto parameters() {
     return std::array{parameter<dpo_best>{"beta", &dpo_best::beta, positive, "inverse temperature of the policy [1/nat]"}};

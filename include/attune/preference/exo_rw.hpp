@@ -20,9 +20,9 @@ struct exo_rw {
   double beta = 0.1;
   double temperature = 0.1;
 
-  constexpr auto form() const { return listwise{score::log_ratio{}, ranking::softmax_divergence<divergence::reverse_kl>{.temperature = temperature}, beta}; }
-  double operator()(const group<double>& g, double* d) const { return form()(g, d); }
-  double reward(const completion<double>& y) const { return form().reward(y); }
+  ATTUNE_FN constexpr auto form() const { return listwise{score::log_ratio{}, ranking::softmax_divergence<divergence::reverse_kl>{.temperature = temperature}, beta}; }
+  ATTUNE_FN double operator()(const group<double>& g, double* d) const { return form()(g, d); }
+  ATTUNE_FN double reward(const completion<double>& y) const { return form().reward(y); }
 
   static constexpr auto parameters() {
     return std::array{parameter<exo_rw>{"beta", &exo_rw::beta, positive, "inverse temperature of the policy [1/nat]"},

@@ -29,11 +29,11 @@ struct f_po {
   double beta = 0.1;
   double temperature = 0.1;
 
-  constexpr auto form() const {
+  ATTUNE_FN constexpr auto form() const {
     return listwise{score::log_ratio{}, ranking::softmax_divergence<Generator>{.temperature = temperature, .generator = generator}, beta};
   }
-  double operator()(const group<double>& g, double* d) const { return form()(g, d); }
-  double reward(const completion<double>& y) const { return form().reward(y); }
+  ATTUNE_FN double operator()(const group<double>& g, double* d) const { return form()(g, d); }
+  ATTUNE_FN double reward(const completion<double>& y) const { return form().reward(y); }
 
   static constexpr auto parameters() {
     return std::array{parameter<f_po>{"beta", &f_po::beta, positive, "inverse temperature of the policy [1/nat]"},
@@ -59,9 +59,9 @@ struct f_po_alpha_t {
   double beta = 0.1;
   double temperature = 0.1;
 
-  constexpr auto form() const { return f_po<divergence::alpha_t>{{alpha}, beta, temperature}; }
-  double operator()(const group<double>& g, double* d) const { return form()(g, d); }
-  double reward(const completion<double>& y) const { return form().reward(y); }
+  ATTUNE_FN constexpr auto form() const { return f_po<divergence::alpha_t>{{alpha}, beta, temperature}; }
+  ATTUNE_FN double operator()(const group<double>& g, double* d) const { return form()(g, d); }
+  ATTUNE_FN double reward(const completion<double>& y) const { return form().reward(y); }
 
   static constexpr auto parameters() {
     constexpr auto p = divergence::alpha_t::parameters()[0];

@@ -7,8 +7,14 @@
 
 namespace attune {
 
-/// Completions a group may have; what a group needs on the way (scores, ranks) then lies on the stack.
-inline constexpr int max_group_size = 1024;
+/// Completions a group may have: what a group needs on the way (scores, ranks) lies on the stack, which on a device each of its many threads has.
+inline constexpr int max_group_size = 1024, max_device_group_size = 64;
+/// Room for them on this side's stack.
+#if defined(__CUDA_ARCH__)
+inline constexpr int group_room = max_device_group_size;
+#else
+inline constexpr int group_room = max_group_size;
+#endif
 
 /// The argument of a group objective: K >= 1 completions with rewards, in any order. A view.
 template <class S>
@@ -60,15 +66,15 @@ concept group_objective = closed_group_objective<O> || open_group_objective<O>;
 
 /// Loss of one group and, where d is not null, its derivatives d[i] = d loss / d log pi(y_i).
 template <group_objective O>
-double group_loss(const O& objective, const group<double>& g, double* d) {
+ATTUNE_FN double group_loss(const O& objective, const group<double>& g, double* d) {
   if constexpr (closed_group_objective<O>) {
-    double unused[max_group_size];
+    double unused[group_room];
     return objective(g, d ? d : unused);
   } else {
     if (d == nullptr) return objective(g);
     constexpr int block = 8;
     using D = dual<double, block>;
-    completion<D> y[max_group_size];
+    completion<D> y[group_room];
     for (int i = 0; i < g.size(); ++i) y[i] = {D(g[i].logp), g[i].ref_logp, g[i].length, g[i].reward};
     double loss = 0;
     for (int first = 0; first < g.size(); first += block) {

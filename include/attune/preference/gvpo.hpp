@@ -17,9 +17,9 @@ namespace attune {
 struct gvpo {
   double beta = 0.1;
 
-  constexpr auto form() const { return listwise{score::log_ratio{}, ranking::centred_square{}, beta}; }
-  double operator()(const group<double>& g, double* d) const { return form()(g, d); }
-  double reward(const completion<double>& y) const { return form().reward(y); }
+  ATTUNE_FN constexpr auto form() const { return listwise{score::log_ratio{}, ranking::centred_square{}, beta}; }
+  ATTUNE_FN double operator()(const group<double>& g, double* d) const { return form()(g, d); }
+  ATTUNE_FN double reward(const completion<double>& y) const { return form().reward(y); }
 
   static constexpr auto parameters() {
     return std::array{parameter<gvpo>{"beta", &gvpo::beta, positive, "inverse temperature of the policy [1/nat]"}};

@@ -18,9 +18,9 @@ namespace attune {
 struct lipo_lambda {
   double beta = 0.05;
 
-  constexpr auto form() const { return listwise{score::log_ratio{}, ranking::lambda{}, beta}; }
-  double operator()(const group<double>& g, double* d) const { return form()(g, d); }
-  double reward(const completion<double>& y) const { return form().reward(y); }
+  ATTUNE_FN constexpr auto form() const { return listwise{score::log_ratio{}, ranking::lambda{}, beta}; }
+  ATTUNE_FN double operator()(const group<double>& g, double* d) const { return form()(g, d); }
+  ATTUNE_FN double reward(const completion<double>& y) const { return form().reward(y); }
 
   static constexpr auto parameters() {
     return std::array{parameter<lipo_lambda>{"beta", &lipo_lambda::beta, positive, "inverse temperature [1/nat]"}};

@@ -24,9 +24,9 @@ struct listwise {
   double best_nll = 0;
   bool per_token = false;
 
-  double operator()(const group<double>& g, double* d) const {
+  ATTUNE_FN double operator()(const group<double>& g, double* d) const {
     if (g.size() < 1) return 0;
-    double z[max_group_size], r[max_group_size], slope[max_group_size];
+    double z[group_room], r[group_room], slope[group_room];
     for (int i = 0; i < g.size(); ++i) {
       using D = dual<double, 1>;
       const D s = score(completion<D>{D::variable(g[i].logp, 0), g[i].ref_logp, g[i].length, g[i].reward});
@@ -40,7 +40,7 @@ struct listwise {
     for (int i = 0; i < g.size(); ++i) d[i] *= slope[i];
     return best_nll > 0 ? loss + add_best_nll(g, d) : loss;
   }
-  double reward(const completion<double>& y) const { return beta * score(y); }
+  ATTUNE_FN double reward(const completion<double>& y) const { return beta * score(y); }
 
   static constexpr auto parameters() {
     return std::array{parameter<listwise>{"beta", &listwise::beta, positive, "inverse temperature [1/nat]"},
@@ -53,7 +53,7 @@ struct listwise {
   }
 
  private:
-  double add_best_nll(const group<double>& g, double* d) const {
+  ATTUNE_FN double add_best_nll(const group<double>& g, double* d) const {
     double best = g[0].reward, ties = 0, sum = 0;
     for (const auto& y : g) best = max(best, y.reward);
     for (const auto& y : g) ties += y.reward == best;
@@ -65,9 +65,9 @@ struct listwise {
     }
     return sum;
   }
-  static double not_a_number(double* d, int size) {
-    for (int i = 0; i < size; ++i) d[i] = std::numeric_limits<double>::quiet_NaN();
-    return std::numeric_limits<double>::quiet_NaN();
+  ATTUNE_FN static double not_a_number(double* d, int size) {
+    for (int i = 0; i < size; ++i) d[i] = __builtin_nan("");
+    return __builtin_nan("");
   }
 };
 

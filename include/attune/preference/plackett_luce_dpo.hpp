@@ -17,9 +17,9 @@ namespace attune {
 struct plackett_luce_dpo {
   double beta = 0.1;
 
-  constexpr auto form() const { return listwise{score::log_ratio{}, ranking::plackett_luce{}, beta}; }
-  double operator()(const group<double>& g, double* d) const { return form()(g, d); }
-  double reward(const completion<double>& y) const { return form().reward(y); }
+  ATTUNE_FN constexpr auto form() const { return listwise{score::log_ratio{}, ranking::plackett_luce{}, beta}; }
+  ATTUNE_FN double operator()(const group<double>& g, double* d) const { return form()(g, d); }
+  ATTUNE_FN double reward(const completion<double>& y) const { return form().reward(y); }
 
   static constexpr auto parameters() {
     return std::array{parameter<plackett_luce_dpo>{"beta", &plackett_luce_dpo::beta, positive, "inverse temperature of the policy [1/nat]"}};

@@ -17,9 +17,9 @@ namespace attune {
 struct pro {
   double best_nll = 0.05;
 
-  constexpr auto form() const { return listwise<score::mean_logp, ranking::preference_ranking>{.beta = 1, .best_nll = best_nll, .per_token = true}; }
-  double operator()(const group<double>& g, double* d) const { return form()(g, d); }
-  double reward(const completion<double>& y) const { return form().reward(y); }
+  ATTUNE_FN constexpr auto form() const { return listwise<score::mean_logp, ranking::preference_ranking>{.beta = 1, .best_nll = best_nll, .per_token = true}; }
+  ATTUNE_FN double operator()(const group<double>& g, double* d) const { return form()(g, d); }
+  ATTUNE_FN double reward(const completion<double>& y) const { return form().reward(y); }
 
   static constexpr auto parameters() {
     return std::array{parameter<pro>{"best_nll", &pro::best_nll, nonnegative, "weight of the best completion's -log pi per token"}};

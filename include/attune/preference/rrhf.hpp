@@ -16,9 +16,9 @@ namespace attune {
 struct rrhf {
   double best_nll = 1;
 
-  constexpr auto form() const { return listwise<score::mean_logp, ranking::rank_hinge>{.beta = 1, .best_nll = best_nll}; }
-  double operator()(const group<double>& g, double* d) const { return form()(g, d); }
-  double reward(const completion<double>& y) const { return form().reward(y); }
+  ATTUNE_FN constexpr auto form() const { return listwise<score::mean_logp, ranking::rank_hinge>{.beta = 1, .best_nll = best_nll}; }
+  ATTUNE_FN double operator()(const group<double>& g, double* d) const { return form()(g, d); }
+  ATTUNE_FN double reward(const completion<double>& y) const { return form().reward(y); }
 
   static constexpr auto parameters() {
     return std::array{parameter<rrhf>{"best_nll", &rrhf::best_nll, nonnegative, "weight of the best completion's -log pi"}};

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <attune/divergence/categorical.hpp>
-#include <attune/ranking/order.hpp>  // max_list_size
+#include <attune/ranking/order.hpp>  // list_room
 
 namespace attune::ranking {
 
@@ -20,12 +20,11 @@ struct softmax_divergence {
   double temperature = 1;
   G generator{};
 
-  double operator()(values z, values r, double* dz) const {
+  ATTUNE_FN double operator()(values z, values r, double* dz) const {
     const softmax p(r, 1 / temperature);
-    double log_p[max_list_size];
+    double log_p[list_room];
     for (int i = 0; i < r.size; ++i) log_p[i] = p.log_probability(i);
-    const auto size = static_cast<std::size_t>(z.size);
-    return divergence::group_divergence(generator, std::span(z.data, size), std::span<const double>(log_p, size), std::span(dz, size));
+    return divergence::detail::group_divergence(generator, z.data, static_cast<const double*>(log_p), dz, z.size);
   }
 
   static constexpr auto parameters() {

@@ -5,11 +5,16 @@
 
 namespace attune::ranking {
 
-inline constexpr int max_list_size = 1024;
+/// Room for a list on the stack (preference/group.hpp).
+#if defined(__CUDA_ARCH__)
+inline constexpr int list_room = 64;
+#else
+inline constexpr int list_room = 1024;
+#endif
 
 /// Indices of x from the largest to the smallest; equal numbers keep their order. Merge sort: O(K log K), no allocation, host and device.
 ATTUNE_FN void order_by_descending(values x, int* order) {
-  int other[max_list_size];
+  int other[list_room];
   for (int i = 0; i < x.size; ++i) order[i] = i;
   for (int width = 1; width < x.size; width *= 2) {
     for (int begin = 0; begin < x.size; begin += 2 * width) {

@@ -16,13 +16,13 @@ namespace attune::ranking {
 /// Source   Plackett 1975, Luce 1959; Xia et al. 2008 (ListMLE); Rafailov et al. 2023, arXiv:2305.18290, appendix A.3.
 struct plackett_luce {
   ATTUNE_FN double operator()(values z, values r, double* dz) const {
-    int rank[max_list_size];
+    int rank[list_room];
     order_by_descending(r, rank);
     const auto score = [&](int k) { return z[rank[k]]; };
     const auto tied = [&](int k, int l) { return r[rank[k]] == r[rank[l]]; };
 
     // From the worst to the best. L_i - z_i = log(1 + e^(others - z_i)), others: the log-sum of all that i competes with.
-    double others[max_list_size], log_sum[max_list_size], total = -infinity<double>, loss = 0;
+    double others[list_room], log_sum[list_room], total = -infinity<double>, loss = 0;
     for (int begin, end = z.size; end > 0; end = begin) {
       for (begin = end - 1; begin > 0 && tied(begin - 1, end - 1);) --begin;
       double after = -infinity<double>;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <attune/backend/thrust/row_arguments.hpp>  // workspaces
+#include <attune/exec/device/groups.hpp>
 #include <attune/exec/device/samples.hpp>
 #include <attune/exec/evaluate.hpp>
 #include <attune/policy/value_loss.hpp>
@@ -75,6 +76,25 @@ void require_device_samples(const Policy& policy, const O& objective, const devi
   throw_bad_length(Kind::batch, members<Kind>()[std::size_t(found.member)].name, found.sample, found.value);
 }
 
+/// Launches `body` over lanes of `count` samples, and what comes before and after: sum_weights finds their weight where it is needed and not known (known
+/// < 0). body(scale, sums, lanes) and sum_weights(sums, lanes) make the bodies.
+template <class Policy, class SumWeights, class Body>
+void launch_lanes(const Policy& policy, std::int64_t count, double known_weight, bool paired, const device_options& o, const SumWeights& sum_weights, const Body& body) {
+  const bool own_weight = known_weight < 0 && !o.normalizer;
+  const double normalizer = own_weight ? 1 : checked_normalizer({.normalizer = o.normalizer}, known_weight < 0 ? 1 : known_weight);
+  report* to = require_report(o.report);
+  const std::int64_t lanes = sample_lanes(count);
+  double* sums = reinterpret_cast<double*>(require_workspace(o.workspace, to != nullptr || own_weight ? evaluate_workspace(count) : 0, "evaluate"));
+
+  double *weights = sums + lane_metrics * lanes, *folded = weights + lanes;
+  if (own_weight) launch(policy, lanes, sum_weights(weights, lanes));
+  const gradient_scale scale{normalizer > 0 ? 1 / normalizer : 0, own_weight ? weights : nullptr, lanes};
+  launch(policy, lanes, body(scale, to != nullptr ? sums : nullptr, lanes));
+  if (to == nullptr) return;
+  launch(policy, lane_metrics * folded_parts, fold_lanes{sums, folded, lanes});
+  launch(policy, 1, write_report{{folded}, to, paired});
+}
+
 template <class Kind, class T, class Policy, class O, class Batch, class Gradients>
 void evaluate_on_device(const Policy& policy, const O& objective, const Batch& batch, const Gradients& gradients, const device_options& o) {
   validate(objective);
@@ -82,22 +102,28 @@ void evaluate_on_device(const Policy& policy, const O& objective, const Batch& b
   check_gradients<Kind>(batch, gradients);
   const device_batch<Kind, T> samples = device_batch_of<Kind, T>(batch, gradients);
   if (samples.size > 0) check_members<Kind>(objective, batch);
-  const bool weighs = samples.weights.given() || samples.mask.given(), own_weight = weighs && !o.normalizer;
-  const double normalizer = o.normalizer || !own_weight ? checked_normalizer({.normalizer = o.normalizer}, static_cast<double>(weighs ? 1 : samples.size)) : 1;
-  report* to = require_report(o.report);
-  const std::int64_t lanes = sample_lanes(samples.size);
-  const std::int64_t bytes = to != nullptr || own_weight ? evaluate_workspace(samples.size) : 0;
-  double* sums = reinterpret_cast<double*>(require_workspace(o.workspace, bytes, "evaluate"));
   if (o.checked) require_device_samples<Kind, T>(policy, objective, samples);
+  const double weight = samples.weights.given() || samples.mask.given() ? -1 : static_cast<double>(samples.size);
+  launch_lanes(policy, samples.size, weight, is_paired<Kind>, o, [&](double* sums, std::int64_t lanes) { return sum_weights<Kind, T>{samples, sums, lanes}; },
+               [&](const gradient_scale& scale, double* sums, std::int64_t lanes) { return evaluate_lanes<Kind, T, O>{objective, samples, scale, sums, lanes}; });
+}
 
-  double *weights = own_weight ? sums + lane_metrics * lanes : nullptr, *folded = sums + (lane_metrics + 1) * lanes;
-  if (own_weight) launch(policy, lanes, sum_weights<Kind, T>{samples, weights, lanes});
-  const double scale = normalizer > 0 ? 1 / normalizer : 0;
-  double* lane_sums = to != nullptr ? sums : nullptr;
-  launch(policy, lanes, evaluate_lanes<Kind, T, O>{objective, samples, scale, weights, lane_sums, lanes});
-  if (to == nullptr) return;
-  launch(policy, lane_metrics * folded_parts, fold_lanes{sums, folded, lanes});
-  launch(policy, 1, write_report{{folded}, to, is_paired<Kind>});
+template <class T, class Policy, class O>
+void evaluate_groups_on_device(const Policy& policy, const O& objective, const groups<T, device>& batch, const group_gradients<T, device>& gradients,
+                               const device_options& o) {
+  const std::int64_t total = batch.logp.extent(0);
+  check_group_members(objective, batch, gradients);
+  const std::int64_t count = batch.begin.absent() ? (batch.size > 0 ? total / batch.size : 0) : batch.begin.extent(0) - 1;
+  if (!batch.weight.absent()) require_extent(batch.weight.extent(0), count, "groups.weight", "the number of groups");
+  if (batch.begin.absent() && (batch.size > max_device_group_size)) {
+    throw error("attune: groups.size is " + quoted(batch.size) + "; expected " + quoted(max_device_group_size) + " or fewer completions a group on a device");
+  }
+  if (o.checked) throw error("attune: device_options.checked is not for groups; leave it out");
+  const device_groups<T> d{count, total, batch.size, strided_of(batch.logp), strided_of(batch.ref_logp), strided_of(batch.reward), strided_of(batch.weight),
+                           strided_of(batch.begin), column_of<T>(batch.length), strided_of(batch.mask), strided_of(gradients.logp)};
+  const bool known = batch.weight.absent() && batch.mask.absent() && batch.begin.absent();  // else a group may have nothing in it
+  launch_lanes(policy, count, known ? static_cast<double>(count) : -1, true, o, [&](double* sums, std::int64_t lanes) { return sum_group_weights<T>{d, sums, lanes}; },
+               [&](const gradient_scale& scale, double* sums, std::int64_t lanes) { return evaluate_group_lanes<T, O>{objective, d, scale, sums, lanes}; });
 }
 
 }  // namespace detail
@@ -136,6 +162,16 @@ void evaluate(const Policy& policy, const O& objective, const values<T, device>&
               const std::type_identity_t<value_gradients<T, device>>& gradients = {}, const device_options& o = {}) {
   static_assert(value_objective<O>, "attune: an objective on values is called as objective(const attune::value_estimate<S>&) for any scalar S");
   detail::evaluate_on_device<value_kind, T>(policy, objective, batch, gradients, o);
+}
+
+/// The same over groups of up to max_device_group_size = 64 completions, a thread a group, in double. What the host refuses by reading it shows:
+/// a larger group, of which `begin` says, has a loss and gradients of NaN and is counted; begins out of range are never used as an index.
+template <thrust_policy Policy, class O, storage T>
+void evaluate(const Policy& policy, const O& objective, const groups<T, device>& batch,
+              const std::type_identity_t<group_gradients<T, device>>& gradients = {}, const device_options& o = {}) {
+  static_assert(group_objective<O>, "attune: an objective on groups is called as objective(const attune::group<S>&) for any scalar S, or as "
+                                    "objective(const attune::group<double>&, double* gradient)");
+  detail::evaluate_groups_on_device(policy, objective, batch, gradients, o);
 }
 
 }  // namespace attune

@@ -17,6 +17,24 @@ inline std::int64_t sample_lanes(std::int64_t samples) { return samples < 8192 ?
 struct lane_totals {
   double of[lane_metrics] = {};
   template <class A> ATTUNE_FN void add(int metric, A x) { of[metric] += static_cast<double>(x); }
+  /// To sums [lane_metrics, lanes], unless they are not wanted.
+  ATTUNE_FN void store(double* sums, std::int64_t lane, std::int64_t lanes) const {
+    for (int m = 0; sums != nullptr && m < lane_metrics; ++m) sums[m * lanes + lane] = of[m];
+  }
+};
+
+/// What multiplies gradients: 1 / normalizer; or, where that is the batch's own weight, which the host does not know, of the sums that make it.
+struct gradient_scale {
+  double given;
+  const double* weights = nullptr;  ///< [lanes]
+  std::int64_t lanes = 0;
+
+  ATTUNE_FN double operator()() const {
+    if (weights == nullptr) return given;
+    double weight = 0;
+    for (std::int64_t l = 0; l < lanes; ++l) weight += weights[l];
+    return weight == 0 ? 0 : 1 / weight;
+  }
 };
 
 /// The weights of the samples of a lane, for a batch whose weight the host does not know.
@@ -36,25 +54,18 @@ template <class Kind, class T, class O> struct evaluate_lanes {
   using A = arithmetic<T>;
   O objective;
   device_batch<Kind, T> batch;
-  double scale;           ///< 1 / normalizer; or, of this batch's own weight,
-  const double* weights;  ///< [lanes] the sums that make it
-  double* sums;           ///< [lane_metrics, lanes]; null: no report is wanted
+  gradient_scale scale;
+  double* sums;  ///< [lane_metrics, lanes]; null: no report is wanted
   std::int64_t lanes;
 
   ATTUNE_FN void operator()(std::int64_t lane) const {
-    const A s = static_cast<A>(gradient_scale());
+    const A s = static_cast<A>(scale());
     lane_totals totals;
     for (std::int64_t i = lane; i < batch.size; i += lanes) one(i, s, totals);
-    for (int m = 0; sums != nullptr && m < lane_metrics; ++m) sums[m * lanes + lane] = totals.of[m];
+    totals.store(sums, lane, lanes);
   }
 
  private:
-  ATTUNE_FN double gradient_scale() const {
-    if (weights == nullptr) return scale;
-    double weight = 0;
-    for (std::int64_t l = 0; l < lanes; ++l) weight += weights[l];
-    return weight == 0 ? 0 : 1 / weight;
-  }
   ATTUNE_FN void one(std::int64_t i, A s, lane_totals& totals) const {
     const A weight = batch.weight(i);
     if (weight == A(0)) return batch.clear(i);
