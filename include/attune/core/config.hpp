@@ -18,8 +18,11 @@
 #define ATTUNE_PACK_FN __attribute__((always_inline)) inline
 #if defined(__CUDACC__)
 #define ATTUNE_FN __host__ __device__ inline
+// Before a template that calls what a user gives it: on the host that may be a function of the host.
+#define ATTUNE_CALLS_ANY _Pragma("nv_exec_check_disable")
 #else
 #define ATTUNE_FN ATTUNE_PACK_FN
+#define ATTUNE_CALLS_ANY
 #endif
 
 // In the operators of packs: a product and a sum may become one fused instruction where there is one. g++ does so by default, clang only

@@ -6,6 +6,7 @@
 namespace attune::detail {
 
 /// Implicit reward of a completion, for the metrics: the objective's own definition, else beta x log-ratio, else the log-ratio.
+ATTUNE_CALLS_ANY
 template <class O, class P>
 ATTUNE_FN P implicit_reward(const O& objective, const completion<P>& y) {
   if constexpr (requires { objective.reward(y); }) {

@@ -51,7 +51,7 @@ struct sum_packs {
     ATTUNE_UNROLL
     for (int m = 0; m < Sums::metrics; ++m) of[m] = P(0.0f);
   }
-  ATTUNE_PACK_FN void add(int m, const P& x) { of[m] = of[m] + x; }
+  ATTUNE_FN void add(int m, const P& x) { of[m] = of[m] + x; }
   ATTUNE_PACK_FN void add_to(Sums& total) const {
     ATTUNE_UNROLL
     for (int m = 0; m < Sums::metrics; ++m) {
@@ -249,7 +249,9 @@ report evaluate_chunk(const O& objective, const Batch& batch, const Gradients& g
     with_gradients ? kernel(std::true_type{}, samples, sums) : kernel(std::false_type{}, samples, sums);
     if (with_gradients) reader.write(i, n);
   }
-  return report_of([&](int m) { return sums.total(m); }, reader.weight(), reader.count(), is_paired<Kind>);
+  double total[sample_sums::metrics];
+  for (int m = 0; m < sample_sums::metrics; ++m) total[m] = sums.total(m);
+  return report_of(total, reader.weight(), reader.count(), is_paired<Kind>);
 }
 
 }  // namespace attune::detail

@@ -20,18 +20,17 @@ struct sample_sums {
 /// Both completions of a pair weigh as much as the pair.
 template <class Kind> inline constexpr bool is_paired = std::is_base_of_v<pair<double>, typename Kind::template sample<double>>;
 
-/// total(m): the sum of metric m over samples.
-template <class Total>
-ATTUNE_FN report report_of(const Total& total, double weight, std::int64_t count, bool paired) {
+/// total[m]: the sum of metric m over samples.
+ATTUNE_FN report report_of(const double* total, double weight, std::int64_t count, bool paired) {
   using sums = sample_sums;
   report r;
-  r.loss_sum = total(sums::loss);
+  r.loss_sum = total[sums::loss];
   r.weight = weight;
-  r.weight_chosen = paired ? weight : total(sums::weight_chosen);
-  r.weight_rejected = paired ? weight : total(sums::weight_rejected);
+  r.weight_chosen = paired ? weight : total[sums::weight_chosen];
+  r.weight_rejected = paired ? weight : total[sums::weight_rejected];
   r.count = count;
-  r.non_finite = static_cast<std::int64_t>(total(sums::non_finite));
-  const auto mean = [&](sums::metric m, double over) { return over > 0 ? total(m) * (1 / over) : 0; };
+  r.non_finite = static_cast<std::int64_t>(total[sums::non_finite]);
+  const auto mean = [&](sums::metric m, double over) { return over > 0 ? total[m] * (1 / over) : 0; };
   r.accuracy = mean(sums::accuracy, r.weight);
   r.reward_chosen = mean(sums::reward_chosen, r.weight_chosen);
   r.reward_rejected = mean(sums::reward_rejected, r.weight_rejected);
@@ -42,6 +41,7 @@ ATTUNE_FN report report_of(const Total& total, double weight, std::int64_t count
 }
 
 /// A pair of weight w. A tie is not accurate. to.add(metric, x) adds x to the sum.
+ATTUNE_CALLS_ANY
 template <class Objective, class P, class Sums>
 ATTUNE_FN void judge(const Objective& objective, const P& w, const pair<P>& x, Sums& to) {
   using sums = sample_sums;
@@ -53,6 +53,7 @@ ATTUNE_FN void judge(const Objective& objective, const P& w, const pair<P>& x, S
   to.add(sums::logp_rejected, w * x.rejected.logp);
 }
 /// A completion is a chosen one if it is desirable, else a rejected one; it is judged right if the reward has the label's sign.
+ATTUNE_CALLS_ANY
 template <class Objective, class P, class Sums>
 ATTUNE_FN void judge(const Objective& objective, const P& w, const single<P>& x, Sums& to) {
   using sums = sample_sums;
@@ -67,6 +68,7 @@ ATTUNE_FN void judge(const Objective& objective, const P& w, const single<P>& x,
   to.add(sums::logp_rejected, undesirable * x.y.logp);
 }
 /// Of values of a critic nothing is chosen or rejected.
+ATTUNE_CALLS_ANY
 template <class Objective, class P, class Sums>
 ATTUNE_FN void judge(const Objective&, const P&, const value_estimate<P>&, Sums&) {}
 

@@ -65,6 +65,7 @@ template <class O>
 concept group_objective = closed_group_objective<O> || open_group_objective<O>;
 
 /// Loss of one group and, where d is not null, its derivatives d[i] = d loss / d log pi(y_i).
+ATTUNE_CALLS_ANY
 template <group_objective O>
 ATTUNE_FN double group_loss(const O& objective, const group<double>& g, double* d) {
   if constexpr (closed_group_objective<O>) {

@@ -92,7 +92,7 @@ void launch_lanes(const Policy& policy, std::int64_t count, double known_weight,
   launch(policy, lanes, body(scale, to != nullptr ? sums : nullptr, lanes));
   if (to == nullptr) return;
   launch(policy, lane_metrics * folded_parts, fold_lanes{sums, folded, lanes});
-  launch(policy, 1, write_report{{folded}, to, paired});
+  launch(policy, 1, write_report{folded, to, paired});
 }
 
 template <class Kind, class T, class Policy, class O, class Batch, class Gradients>

@@ -87,16 +87,16 @@ template <class Kind, class T, class O> struct evaluate_lanes {
   }
 };
 
-struct folded_total {
-  const double* folded;
-  ATTUNE_FN double operator()(int m) const { return folded_sum(folded, m); }
-};
 struct write_report {
-  folded_total total;
+  const double* folded;
   report* to;
   bool paired;
 
-  ATTUNE_FN void operator()(std::int64_t) const { *to = report_of(total, total(lane_weight), static_cast<std::int64_t>(total(lane_count)), paired); }
+  ATTUNE_FN void operator()(std::int64_t) const {
+    double total[lane_metrics];
+    for (int m = 0; m < lane_metrics; ++m) total[m] = folded_sum(folded, m);
+    *to = report_of(total, total[lane_weight], static_cast<std::int64_t>(total[lane_count]), paired);
+  }
 };
 
 }  // namespace attune::detail
