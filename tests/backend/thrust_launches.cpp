@@ -4,6 +4,8 @@
 
 #include <attune/divergence/forward_kl.hpp>
 #include <attune/divergence/total_variation.hpp>
+#include <attune/policy/surrogate/clip.hpp>
+#include <attune/preference/dpo.hpp>
 
 #include "support/allocation_counter.hpp"
 #include "support/catch.hpp"
@@ -68,11 +70,37 @@ TEST_CASE("Thrust launches: as few as documented", "[thrust]") {
   CHECK(launches_of([&] { attune::logits_gradient(policy, logits.matrix(), targets, states, logps, logits.matrix(), with_report); }) == 2);
   CHECK(launches_of([&] { attune::soft_update(policy, logps, entropies, 0.5); }) == 1);
   CHECK(launches_of([&] { attune::hard_update(policy, logps, entropies); }) == 1);
+  // Stage 2: with a denominator that is known, one that has to be found, and the report.
+  thrust::device_vector<attune::report> loss_report(1);
+  thrust::device_vector<attune::policy_report> token_report(1);
+  const attune::pairs<float, device> known{.chosen = logps, .rejected = logps, .ref_chosen = logps, .ref_rejected = logps};
+  attune::pairs<float, device> weighted = known;
+  weighted.weight = logps;
+  const auto pairs = [&](const auto& batch, const attune::device_options& how) {
+    return launches_of([&] { attune::evaluate(policy, attune::dpo{}, batch, {.chosen = logps, .rejected = entropies}, how); });
+  };
+  CHECK(pairs(known, {}) == 1);
+  CHECK(pairs(weighted, {.normalizer = 1.0}) == 1);
+  CHECK(pairs(weighted, {.workspace = workspace}) == 2);
+  CHECK(pairs(weighted, {.workspace = workspace, .report = loss_report}) == 4);
+  const auto tokens = [&](const attune::token_options& how, bool reported) {
+    attune::device_token_options all{.how = how, .workspace = workspace};
+    if (reported) all.report = token_report;
+    const auto row = as_view(logps.data(), 2, 3);
+    const attune::tokens<float, device> batch{.logp = row, .old_logp = row, .advantage = sums};
+    return launches_of([&] { attune::evaluate(policy, attune::ppo{}, batch, {.logp = as_view(entropies.data(), 2, 3)}, all); });
+  };
+  CHECK(tokens({.normalizer = 6.0}, false) == 3);
+  CHECK(tokens({}, false) == 4);
+  CHECK(tokens({}, true) == 6);
+  CHECK(tokens({.ratio = attune::ratio_level::sequence}, true) == 7);
   CHECK(reductions == 0);
   const auto before = attune_test::allocations();
   attune::token_logps(policy, logits.matrix(), targets, logps, states, with_report);
   attune::logits_gradient(policy, logits.matrix(), targets, states, logps, logits.matrix(), with_report);
   attune::soft_update(policy, logps, entropies, 0.5);
+  pairs(weighted, {.workspace = workspace, .report = loss_report});
+  tokens({}, true);
   const auto after = attune_test::allocations();
   CHECK(after == before);
   attune::device_row_options checked = o;

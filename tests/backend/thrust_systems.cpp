@@ -3,6 +3,8 @@
 #include "thrust_support.hpp"
 
 #include <attune/divergence/jensen_shannon.hpp>
+#include <attune/policy/surrogate/clip.hpp>
+#include <attune/preference/dpo.hpp>
 
 #include "support/catch.hpp"
 
@@ -49,6 +51,20 @@ std::vector<std::byte> bytes_of_a_step(const auto& policy) {
   attune::logits_gradient(policy, logits.matrix(), targets, states, attune::sequence_coefficients<float>{.values = sums, .rows_per_sequence = rows / sequences},
                           logits.matrix(), o);
   attune::soft_update(policy, as_view(teacher.memory.data(), rows * classes), as_view(logits.memory.data(), rows * classes), 0.1, attune::stochastic_rounding{.seed = 3});
+
+  // Stage 2, on what there is: thousands of pairs and tokens, of which the numbers do not matter.
+  const auto x = normals<float>(5000, 2, 9);
+  thrust::device_vector<float> numbers(x.begin(), x.end()), first(x.size()), second(x.size());
+  thrust::device_vector<std::byte> scratch(std::size_t(attune::evaluate_workspace(5000) + attune::evaluate_tokens_workspace(50)));
+  thrust::device_vector<attune::report> loss_report(1);
+  thrust::device_vector<attune::policy_report> token_report(1);
+  thrust::device_vector<float> ones(x.size(), 1.0f);
+  attune::evaluate(policy, attune::dpo{}, attune::pairs<float, device>{.chosen = numbers, .rejected = ones, .ref_chosen = ones, .ref_rejected = numbers, .weight = ones},
+                   {.chosen = first, .rejected = second}, {.workspace = scratch, .report = loss_report});
+  append(result, first), append(result, second), append(result, loss_report);
+  attune::evaluate(policy, attune::gspo{}, attune::tokens<float, device>{.logp = as_view(numbers.data(), 50, 100), .old_logp = as_view(ones.data(), 50, 100), .advantage = as_view(numbers.data(), 50)},
+                   {.logp = as_view(first.data(), 50, 100)}, {.workspace = scratch, .report = token_report});
+  append(result, first), append(result, token_report);
   append(result, logps), append(result, entropies), append(result, states), append(result, argmax), append(result, values), append(result, sums);
   append(result, report), append(result, logits.memory), append(result, teacher.memory), append(result, distillation.memory);
   return result;
