@@ -217,7 +217,8 @@ TEST_CASE("Thrust gradient: coefficients of sequences", "[thrust]") {
   };
   CHECK(contains(refusal({.values = values}), "rows_per_sequence is 0"));
   CHECK(contains(refusal({.values = values, .rows_per_sequence = 3}), "3 sequences of 3 rows; expected the logits' 6 rows"));
-  map[3] = 3;
+  sequence[3] = 3;
+  thrust::copy(sequence.begin(), sequence.end(), map.begin());
   CHECK(contains(refusal({.values = values, .sequence_of_row = map}, true), "the sequence of row 3 is 3; expected one in [0, 3)"));
   device_matrix<float> x = logits;
   CHECK(device_gradient(thrust::device, x, t, x.matrix(), &mapped).non_finite == 1);
