@@ -188,7 +188,8 @@ TEMPLATE_TEST_CASE("Thrust gradient: rows that are not read, and labels out of r
     t.targets[4] = bad;
     CHECK(device_gradient(thrust::device, from_logits, t, out.matrix()).non_finite == 1);
     CHECK(row_is(out.packed(), 4, [](double g) { return g != g; }));
-    CHECK(contains(error_text([&] { device_gradient(thrust::device, from_logits, t, out.matrix(), nullptr, true); }), "the target of row 4 is " + std::to_string(bad)));
+    const std::string refusal = error_text([&] { device_gradient(thrust::device, from_logits, t, out.matrix(), nullptr, true); });
+    CHECK(contains(refusal, "the target of row 4 is " + std::to_string(bad)));
   }
   t.targets[4] = 0;
   t.coefficients[3] = double(inf_f);  // stays visible
@@ -217,7 +218,8 @@ TEST_CASE("Thrust gradient: coefficients of sequences", "[thrust]") {
   };
   CHECK(contains(refusal({.values = values}), "rows_per_sequence is 0"));
   CHECK(contains(refusal({.values = values, .rows_per_sequence = 3}), "3 sequences of 3 rows; expected the logits' 6 rows"));
-  map[3] = 3;
+  sequence[3] = 3;
+  thrust::copy(sequence.begin(), sequence.end(), map.begin());
   CHECK(contains(refusal({.values = values, .sequence_of_row = map}, true), "the sequence of row 3 is 3; expected one in [0, 3)"));
   device_matrix<float> x = logits;
   CHECK(device_gradient(thrust::device, x, t, x.matrix(), &mapped).non_finite == 1);

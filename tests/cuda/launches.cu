@@ -5,6 +5,11 @@
 // An operation is one line: counter.expect(name, {.launches = ..., .syncs = ..., .allocations = ..., .copies = ...}, callable).
 #include "launch_budget.hpp"
 
+#include <attune/backend/thrust.hpp>
+#include <attune/divergence/forward_kl.hpp>
+#include <attune/policy/surrogate/clip.hpp>
+#include <attune/preference/dpo.hpp>
+
 #include <cub/device/device_reduce.cuh>
 #include <cub/device/device_segmented_reduce.cuh>
 #include <thrust/device_vector.h>
@@ -82,6 +87,49 @@ void known_costs(attune_test::launch_counter& counter, cudaStream_t stream) {
   counter.expect("cudaMemsetAsync", {.sets = 1}, [&] { cudaMemsetAsync(x.data, 0, n, stream); });
 }
 
+/// Device memory as a view.
+template <class T> attune::view<T, 1, attune::device> seen(const memory<T>& x, std::int64_t n) { return {x.data, {n}}; }
+template <class T> attune::view<T, 2, attune::device> seen(const memory<T>& x, std::int64_t rows, std::int64_t columns) { return {x.data, {rows, columns}}; }
+
+/// attune's functions on a stream, and a whole step of DPO on the policy's logits: what their documentation says, and nothing that waits.
+void library(attune_test::launch_counter& counter, cudaStream_t stream) {
+  using attune::bfloat16;
+  constexpr std::int64_t rows = 8, classes = 1000, pairs = 2;
+  const memory<bfloat16> logits(rows * classes), reference(rows * classes);
+  const memory<std::int32_t> targets(rows);
+  const memory<float> logps(rows), values(rows), sums(2 * pairs), slopes(2 * pairs);
+  const memory<attune::row_state> states(rows);
+  const memory<std::byte> workspace(1 << 20);
+  const memory<attune::report> report(1);
+  const memory<attune::policy_report> token_report(1);
+  const auto policy = thrust::cuda::par_nosync.on(stream);
+  const attune::device_row_options o{.workspace = seen(workspace, 1 << 20)};
+  const auto matrix = seen(logits, rows, classes);
+
+  const auto token_logps = [&] { attune::token_logps(policy, matrix, seen(targets, rows), seen(logps, rows), seen(states, rows), o); };
+  const auto evaluate_pairs = [&](const attune::device_options& how) {
+    const auto half = [&](const memory<float>& x, int which) { return attune::view<float, 1, attune::device>(x.data + which * pairs, {pairs}); };
+    attune::evaluate(policy, attune::dpo{}, attune::pairs<float, attune::device>{.chosen = half(sums, 0), .rejected = half(sums, 1), .ref_chosen = half(values, 0), .ref_rejected = half(values, 1)},
+                     {.chosen = half(slopes, 0), .rejected = half(slopes, 1)}, how);
+  };
+  const auto sequence_sums = [&] { attune::sequence_logps(policy, seen(logps, 2 * pairs, rows / (2 * pairs)), {}, seen(sums, 2 * pairs)); };
+  const auto gradient = [&] {
+    attune::logits_gradient(policy, matrix, seen(targets, rows), seen(states, rows),
+                            attune::sequence_coefficients<float>{.values = seen(slopes, 2 * pairs), .rows_per_sequence = rows / (2 * pairs)}, matrix, o);
+  };
+  counter.expect("token_logps", {.launches = 2}, token_logps);
+  counter.expect("evaluate on pairs, and its report", {.launches = 3}, [&] { evaluate_pairs({.workspace = seen(workspace, 1 << 20), .report = seen(report, 1)}); });
+  counter.expect("a step of DPO: logits to logits", {.launches = 5}, [&] { token_logps(), sequence_sums(), evaluate_pairs({}), gradient(); });
+  counter.expect("row_divergence, value", {.launches = 2}, [&] {
+    attune::row_divergence(policy, attune::divergence::forward_kl{}, matrix, seen(reference, rows, classes), seen(values, rows), {}, {}, {.workspace = seen(workspace, 1 << 20)});
+  });
+  counter.expect("soft_update", {.launches = 1}, [&] { attune::soft_update(policy, seen(values, rows), seen(logps, rows), 0.01); });
+  counter.expect("evaluate on tokens, and its report", {.launches = 6}, [&] {
+    attune::evaluate(policy, attune::ppo{}, attune::tokens<float, attune::device>{.logp = seen(logps, 2, rows / 2), .old_logp = seen(values, 2, rows / 2), .advantage = seen(sums, 2)},
+                     {.logp = seen(values, 2, rows / 2)}, {.workspace = seen(workspace, 1 << 20), .report = seen(token_report, 1)});
+  });
+}
+
 /// Budgets that are not kept: every one must fail, in both calls. Returns how many failures that makes.
 int planted(attune_test::launch_counter& counter, cudaStream_t stream) {
   const memory<float> x(32);
@@ -116,6 +164,7 @@ int main() {
   attune_test::launch_counter counter(stream), wrong(stream, true);
   if (!counter.counts()) return failed("the substitute runtime is not there; expected LD_PRELOAD to name it");
   known_costs(counter, stream);
+  library(counter, stream);
   bool bad = counter.failures() > 0;
   const int expected = planted(wrong, stream);
   if (wrong.failures() != expected) bad = failed("a planted budget was accepted");
