@@ -91,17 +91,6 @@
 #include <attune/exec/check_samples.hpp>
 #include <attune/exec/check_tokens.hpp>
 #include <attune/exec/convert_lanes.hpp>
-#include <attune/exec/device/element_group.hpp>
-#include <attune/exec/device/row_divergence.hpp>
-#include <attune/exec/device/row_gradient.hpp>
-#include <attune/exec/device/row_pair.hpp>
-#include <attune/exec/device/row_pair_state.hpp>
-#include <attune/exec/device/row_selection.hpp>
-#include <attune/exec/device/row_sums.hpp>
-#include <attune/exec/device/sequence_sums.hpp>
-#include <attune/exec/device/token_logps.hpp>
-#include <attune/exec/device/update.hpp>
-#include <attune/exec/device/vectors.hpp>
 #include <attune/exec/evaluate.hpp>
 #include <attune/exec/evaluate_tokens.hpp>
 #include <attune/exec/executor.hpp>
@@ -113,6 +102,7 @@
 #include <attune/exec/policy_report.hpp>
 #include <attune/exec/report.hpp>
 #include <attune/exec/sample_loop.hpp>
+#include <attune/exec/sample_metrics.hpp>
 #include <attune/exec/thread_pool.hpp>
 #include <attune/exec/token_kernel.hpp>
 #include <attune/exec/token_loop.hpp>

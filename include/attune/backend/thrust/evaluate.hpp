@@ -6,7 +6,6 @@
 #include <attune/exec/device/groups.hpp>
 #include <attune/exec/device/samples.hpp>
 #include <attune/exec/evaluate.hpp>
-#include <attune/policy/value_loss.hpp>
 
 namespace attune {
 
