@@ -189,8 +189,8 @@ TEST_CASE("evaluate on a device: an empty batch, and a NaN that stays visible", 
   CHECK(on_host(r)[0].loss() == 0);
 
   thrust::device_vector<float> logps(4, -3.0f), weights(4, 1.0f), d_chosen(4), d_rejected(4);
-  logps[2] = nan_f;
-  weights[3] = -1;
+  put(logps, 2, nan_f);
+  put(weights, 3, -1.0f);
   const attune::pairs<float, device> batch{.chosen = logps, .rejected = logps, .ref_chosen = logps, .ref_rejected = logps, .weight = weights};
   attune::evaluate(thrust::device, attune::dpo{}, batch, {.chosen = d_chosen, .rejected = d_rejected}, {.normalizer = 4.0, .workspace = workspace, .report = r});
   CHECK(on_host(r)[0].non_finite == 2);  // a NaN, and a weight that is none
@@ -257,12 +257,12 @@ TEST_CASE("evaluate on a device throws before it launches", "[thrust]") {
   const attune::device_options checked{.workspace = workspace, .checked = true};
   std::size_t active = 0;
   while (!x.mask[active] || from(x.host["weight"][active]) == 0) ++active;
-  x.device_lengths["rejected"][active] = 0;
+  put(x.device_lengths["rejected"], active, std::int32_t(0));
   refused([&] { attune::evaluate(thrust::device, attune::simpo{}, batch, gradients, checked); },
           "pairs.rejected_length of sample " + std::to_string(active) + " is 0; expected > 0 tokens");
-  x.device["weight"][active] = -2.5f;
+  put(x.device["weight"], active, -2.5f);
   refused([&] { attune::evaluate(thrust::device, attune::simpo{}, batch, gradients, checked); }, "pairs.weight of sample " + std::to_string(active) + " is -2.5");
-  x.device["weight"][active] = 1;
+  put(x.device["weight"], active, 1.0f);
   attune::evaluate(thrust::device, attune::dpo{}, batch, gradients, checked);  // reads no lengths
   CHECK(on_host(d_chosen) != std::vector<float>(size, 777.0f));
 }

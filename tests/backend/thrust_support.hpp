@@ -19,6 +19,9 @@ template <class T> std::vector<T> on_host(const thrust::device_vector<T>& x) {
   return y;
 }
 
+/// x[i] = value, by a copy. (Thrust 1.17's reference to an element is undefined behaviour.)
+template <class T> void put(thrust::device_vector<T>& x, std::size_t i, T value) { thrust::copy(&value, &value + 1, x.begin() + std::ptrdiff_t(i)); }
+
 /// A matrix in device memory full of poison: it begins `offset` elements behind a multiple of 16 bytes, and has any positive strides.
 template <class T> struct device_matrix {
   std::int64_t rows, columns, row_stride, column_stride, offset;

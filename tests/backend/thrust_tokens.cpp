@@ -156,7 +156,7 @@ TEST_CASE("evaluate on tokens on a device: what is invalid shows, and indexes no
   attune::tokens<float, device> batch{.logp = row(logp), .old_logp = row(old_logp), .advantage = advantage, .offsets = offsets};
   attune::evaluate(thrust::device, attune::ppo{}, batch, {.logp = row(d)}, {.workspace = workspace, .report = report});
   CHECK(attune_test::on_host(report)[0].count == 9);  // 0..3, none, 2..8: offsets that fall are not noticed, and harm nothing
-  weights[4] = -1;
+  put(weights, 4, -1.0f);
   batch.offsets = {};
   batch.token_weight = row(weights);
   thrust::device_vector<float> one(1, 1.0f);
