@@ -95,6 +95,7 @@
 #include <attune/exec/device/row_selection.hpp>
 #include <attune/exec/device/row_sums.hpp>
 #include <attune/exec/device/sequence_sums.hpp>
+#include <attune/exec/device/update.hpp>
 #include <attune/exec/device/vectors.hpp>
 #include <attune/exec/evaluate.hpp>
 #include <attune/exec/evaluate_tokens.hpp>

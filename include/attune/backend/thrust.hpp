@@ -7,4 +7,5 @@
 #include <attune/backend/thrust/policy.hpp>
 #include <attune/backend/thrust/sequence.hpp>
 #include <attune/backend/thrust/token_logps.hpp>
+#include <attune/backend/thrust/update.hpp>
 #include <attune/backend/thrust/vectors.hpp>

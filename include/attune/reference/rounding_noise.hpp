@@ -5,7 +5,6 @@
 #include <attune/exec/lanes.hpp>  // read_vector
 #include <attune/reference/update.hpp>
 
-#include <bit>
 #include <cmath>
 
 namespace attune::detail {
@@ -18,16 +17,16 @@ class rounding_noise {
   explicit rounding_noise(const stochastic_rounding& x) : first_(x.first), seed_(mixed(mixed(x.seed) + x.step)) {}
 
   /// Takes the key of element i; it holds up to the returned element, at most `end`.
-  std::int64_t enter(std::int64_t i, std::int64_t end) {
+  ATTUNE_FN std::int64_t enter(std::int64_t i, std::int64_t end) {
     const auto index = static_cast<std::uint64_t>(first_ + i);
     const std::uint64_t key = mixed(seed_ + (index >> 32)), left = (std::uint64_t{1} << 32) - (index & 0xffffffffu);
     before_ = static_cast<std::uint32_t>(key);
     between_ = static_cast<std::uint32_t>(key >> 32);
     return static_cast<std::uint64_t>(end - i) < left ? end : i + static_cast<std::int64_t>(left);
   }
-  std::uint32_t index(std::int64_t i) const { return static_cast<std::uint32_t>(first_ + i); }
+  ATTUNE_FN std::uint32_t index(std::int64_t i) const { return static_cast<std::uint32_t>(first_ + i); }
 
-  std::uint32_t of(std::int64_t i) const {
+  ATTUNE_FN std::uint32_t of(std::int64_t i) const {
     std::uint32_t x = index(i) >> 1;
     hash(x);
     return index(i) % 2 == 0 ? x & 0xffffu : x >> 16;
@@ -66,7 +65,7 @@ class rounding_noise {
 
   /// x: numbers of pairs of elements; becomes random numbers. On a number or on lanes.
   template <class W>
-  ATTUNE_PACK_FN void hash(W& x) const {
+  ATTUNE_FN void hash(W& x) const {
     x ^= before_;
     x ^= x >> 17;
     x *= 0xed5ad4bbu;
@@ -77,7 +76,7 @@ class rounding_noise {
     x *= 0x31848babu;
     x ^= x >> 14;
   }
-  static std::uint64_t mixed(std::uint64_t x) {  // splitmix64
+  static ATTUNE_FN std::uint64_t mixed(std::uint64_t x) {  // splitmix64
     x += 0x9e3779b97f4a7c15u;
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
@@ -91,14 +90,19 @@ class rounding_noise {
 
 /// x as one of its neighbours in T, such that the expectation over the 16 bits of noise is x.
 template <half_storage T>
-T round_at_random(float x, std::uint32_t noise) {
+ATTUNE_FN T round_at_random(float x, std::uint32_t noise) {
+  if constexpr (std::is_same_v<T, bfloat16>) {  // its bits are the upper half of a float's: as on lanes, the noise is added to the lower half
+    bfloat16 result(x);
+    if (x == x) result.bits = static_cast<std::uint16_t>((__builtin_bit_cast(std::uint32_t, x) + noise) >> 16);
+    return result;
+  }
   const T nearest = static_cast<T>(x);
   const float value = static_cast<float>(nearest);
   if (value == x || x != x) return nearest;
-  const auto bits = std::bit_cast<std::uint16_t>(nearest);  // sign and magnitude: the next magnitude is the next number
+  const auto bits = __builtin_bit_cast(std::uint16_t, nearest);  // sign and magnitude: the next magnitude is the next number
   const int next = value == 0 ? (x < 0 ? 0x8001 : 1) : bits + (std::fabs(value) < std::fabs(x) ? 1 : -1);
-  const T other = std::bit_cast<T>(static_cast<std::uint16_t>(next));
-  const double share = (double{x} - double{value}) / (double{static_cast<float>(other)} - double{value});
+  const T other = __builtin_bit_cast(T, static_cast<std::uint16_t>(next));
+  const double from = static_cast<double>(value), share = (static_cast<double>(x) - from) / (static_cast<double>(static_cast<float>(other)) - from);
   return 0x1p-16 * noise < share ? other : nearest;
 }
 

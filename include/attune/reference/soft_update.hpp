@@ -281,7 +281,7 @@ constexpr void require_types() {
   static_assert(half_storage<T> || !is_stochastic<Companion>, "attune: stochastic_rounding is for a 16-bit reference; this one needs none");
   static_assert(real<T> || !is_rounded_copy<Companion>, "attune: a rounded copy accompanies a float or double reference, not a 16-bit one");
   if constexpr (is_compensation<Companion>) {
-    static_assert(std::is_same_v<Companion, compensation<T>>, "attune: the residual has the element type of the reference");
+    static_assert(std::is_same_v<T, std::remove_cvref_t<decltype(*memory_of(Companion{}).data())>>, "attune: the residual has the element type of the reference");
   }
 }
 template <class Execution, class T, class P, class Companion>

@@ -32,16 +32,16 @@ struct update_report {
 
 /// A 16-bit copy of a float or double reference (the weights that the reference model computes with). The reference is the master: it is
 /// updated in its own precision, then rounded into `storage`.
-template <half_storage T>
+template <half_storage T, class Space = host>
 struct rounded_copy {
-  view<T> storage;
+  view<T, 1, Space> storage;
 };
 
 /// What a 16-bit reference lacks: reference + residual carries the running average, to 16 bits for bfloat16 and 22 for half (of which none
 /// is smaller than 6e-8). Same type and length as the reference, zero at first, and kept between updates.
-template <half_storage T>
+template <half_storage T, class Space = host>
 struct compensation {
-  view<T> residual;
+  view<T, 1, Space> residual;
 };
 
 /// What rounding a 16-bit reference at random needs: nothing is kept beside the reference, which moves up or down so that its expectation is the
@@ -67,22 +67,25 @@ struct model_tensor {
   Companion companion{};
 };
 
-template <tensor X> rounded_copy(X&&) -> rounded_copy<typename decltype(detail::see<1>(std::declval<X&>()))::element>;
-template <tensor X> compensation(X&&) -> compensation<typename decltype(detail::see<1>(std::declval<X&>()))::element>;
+namespace detail {
+template <class X> using seen_vector = decltype(see<1>(std::declval<X&>()));
+}  // namespace detail
+template <tensor X> rounded_copy(X&&) -> rounded_copy<typename detail::seen_vector<X>::element, typename detail::seen_vector<X>::space>;
+template <tensor X> compensation(X&&) -> compensation<typename detail::seen_vector<X>::element, typename detail::seen_vector<X>::space>;
 
 namespace detail {
 
 template <class X> inline constexpr bool is_rounded_copy = false;
-template <class T> inline constexpr bool is_rounded_copy<rounded_copy<T>> = true;
+template <class T, class Space> inline constexpr bool is_rounded_copy<rounded_copy<T, Space>> = true;
 template <class X> inline constexpr bool is_compensation = false;
-template <class T> inline constexpr bool is_compensation<compensation<T>> = true;
+template <class T, class Space> inline constexpr bool is_compensation<compensation<T, Space>> = true;
 template <class X> inline constexpr bool is_stochastic = std::is_same_v<X, stochastic_rounding>;
 
-template <class T> constexpr view<const T> read_only(view<T> v) { return v; }
+template <class T, class Space> constexpr view<const T, 1, Space> read_only(view<T, 1, Space> v) { return v; }
 
 /// Whether the memory ranges of two tensors overlap.
-template <class A, class B>
-bool overlap(const view<A>& a, const view<B>& b) {
+template <class A, class B, class Space>
+bool overlap(const view<A, 1, Space>& a, const view<B, 1, Space>& b) {
   const auto bounds = [](const auto& v) {
     const std::int64_t last = (v.extent(0) - 1) * v.stride(0);
     return std::array{reinterpret_cast<std::uintptr_t>(v.data() + (last < 0 ? last : 0)),
@@ -93,16 +96,16 @@ bool overlap(const view<A>& a, const view<B>& b) {
   return x[0] < y[1] && y[0] < x[1];
 }
 
-template <class A, class B>
-void require_apart(const view<A>& a, const view<B>& b, const char* a_name, const char* b_name, const char* why) {
+template <class A, class B, class Space>
+void require_apart(const view<A, 1, Space>& a, const view<B, 1, Space>& b, const char* a_name, const char* b_name, const char* why) {
   if (overlap(a, b)) {
     throw error(std::string("attune: ") + a_name + " overlaps " + b_name + " in memory" + why + "; expected tensors of their own");
   }
 }
 
 /// The companion's memory; absent where it has none.
-template <class T> view<T> memory_of(const rounded_copy<T>& x) { return x.storage; }
-template <class T> view<T> memory_of(const compensation<T>& x) { return x.residual; }
+template <class T, class Space> view<T, 1, Space> memory_of(const rounded_copy<T, Space>& x) { return x.storage; }
+template <class T, class Space> view<T, 1, Space> memory_of(const compensation<T, Space>& x) { return x.residual; }
 template <class X> view<char> memory_of(const X&) { return {}; }
 template <class X> constexpr const char* name_of = is_rounded_copy<X> ? "rounded_copy" : "compensation";
 
@@ -114,8 +117,9 @@ inline void check_weight(double policy_weight) {
 }
 
 /// Throws unless the reference, its companion and the policy's parameters are distinct tensors of one length.
-template <class T, class P, class Companion>
-void check_tensor(const model_tensor<T, P, Companion>& x) {
+template <class Tensor>
+void check_tensor(const Tensor& x) {
+  using Companion = std::remove_cvref_t<decltype(x.companion)>;
   require_extent(x.policy.extent(0), x.reference.extent(0), "policy", "reference");
   require_apart(x.reference, x.policy, "reference", "policy", ": the reference is the policy");
   if constexpr (is_rounded_copy<Companion> || is_compensation<Companion>) {
