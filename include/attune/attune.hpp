@@ -91,7 +91,13 @@
 #include <attune/exec/check_samples.hpp>
 #include <attune/exec/check_tokens.hpp>
 #include <attune/exec/convert_lanes.hpp>
+#include <attune/exec/cuda/block.hpp>
+#include <attune/exec/cuda/fused_logits_gradient.hpp>
+#include <attune/exec/cuda/logits_gradient.hpp>
+#include <attune/exec/cuda/token_logps.hpp>
+#include <attune/exec/device/row_arguments.hpp>
 #include <attune/exec/device/row_gradient.hpp>
+#include <attune/exec/device/row_objective.hpp>
 #include <attune/exec/device/row_selection.hpp>
 #include <attune/exec/device/row_sums.hpp>
 #include <attune/exec/device/sequence_sums.hpp>

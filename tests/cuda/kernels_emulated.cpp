@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// attune's kernels on the host, with the threads of a block emulated: right, without a race that another order of the threads shows, and each thread
+// where the others wait for it. The same cases run on a GPU in kernels.cu.
+#include "emulated_block.hpp"
+#include "kernel_cases.hpp"
+
+namespace {
+
+/// Calls run the threads of blocks in one order and in the other, by turns: what has to have the same bits is seen in both.
+struct machine {
+  static constexpr std::int64_t classes[] = {1000, 1003}, large[] = {2000, 4099, 7000, 9000};
+  static inline int threads = 32, ranks = 8;
+  static inline bool backwards = false;
+  attune_test::emulated policy() const {
+    backwards = !backwards;
+    return {.threads = threads, .ranks = ranks, .backwards = backwards};
+  }
+
+  template <class T> class memory {
+   public:
+    explicit memory(const std::vector<T>& x) : size_(x.size()), bytes_(x.size() * sizeof(T) + 16) {
+      if (!x.empty()) std::memcpy(data(), x.data(), x.size() * sizeof(T));
+    }
+    memory(const memory&) = delete;
+    T* data() { return reinterpret_cast<T*>(bytes_.data() + begin()); }
+    std::size_t size() const { return size_; }
+    std::vector<T> host() const {
+      const T* first = reinterpret_cast<const T*>(bytes_.data() + begin());
+      return {first, first + size_};
+    }
+
+   private:
+    std::size_t begin() const { return (16 - reinterpret_cast<std::uintptr_t>(bytes_.data()) % 16) % 16; }
+    std::size_t size_;
+    std::vector<std::byte> bytes_;
+  };
+};
+
+}  // namespace
+
+int main() {
+  using namespace attune_test;
+  run_kernel_cases<machine>();
+  std::puts("blocks of 32 threads, clusters of up to 8");
+  machine::threads = 64, machine::ranks = 1;
+  kernel_cases<machine, float>{}.about_fused();
+  kernel_cases<machine, attune::bfloat16>{}.about_hard_rows();
+  std::puts("blocks of 64 threads, no clusters");
+  std::printf("%d failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}
