@@ -96,8 +96,10 @@
 #include <attune/exec/cuda/logits_gradient.hpp>
 #include <attune/exec/cuda/token_logps.hpp>
 #include <attune/exec/device/row_arguments.hpp>
+#include <attune/exec/device/row_divergence.hpp>
 #include <attune/exec/device/row_gradient.hpp>
 #include <attune/exec/device/row_objective.hpp>
+#include <attune/exec/device/row_pair.hpp>
 #include <attune/exec/device/row_selection.hpp>
 #include <attune/exec/device/row_sums.hpp>
 #include <attune/exec/device/sequence_sums.hpp>

@@ -18,7 +18,7 @@ template <class A> struct batch {
   row_report report;
 
   batch(bool weighted) {
-    for (std::size_t i : {0, 1, 12, 13, 14, 15, 16, 17, 18, 19, 20}) mask[i] = 0, tokens[i] = weights[i] = std::numeric_limits<A>::quiet_NaN();
+    for (const std::size_t i : std::array<std::size_t, 11>{0, 1, 12, 13, 14, 15, 16, 17, 18, 19, 20}) mask[i] = 0, tokens[i] = weights[i] = std::numeric_limits<A>::quiet_NaN();
     weights[5] = 0, tokens[5] = weighted ? std::numeric_limits<A>::quiet_NaN() : tokens[5];
     tokens[24] = -std::numeric_limits<A>::infinity();
     report = attune::sequence_logps(shaped(tokens), shaped(mask), logps, lengths, weighted ? shaped(weights) : view<const A, 2>{});
@@ -60,7 +60,7 @@ TEMPLATE_TEST_CASE("Thrust sequences: packed ones have the bits of padded ones",
     if (i % 7 == 6) offsets.push_back(std::int64_t(tokens.size()));
   }
   const auto x = copied(tokens), w = copied(weights), coefficients = copied(expected.coefficients);
-  auto places = copied(offsets);
+  const auto places = copied(offsets);
   const auto narrow = copied(std::vector<std::int32_t>(offsets.begin(), offsets.end()));
   thrust::device_vector<A> logps(4, A(777)), lengths(4, A(777)), to(tokens.size(), A(777));
   thrust::device_vector<row_report> report(1, row_report{7, 7, 7});
@@ -71,12 +71,13 @@ TEMPLATE_TEST_CASE("Thrust sequences: packed ones have the bits of padded ones",
   attune::token_coefficients(thrust::device, coefficients, narrow, to, {}, w);
   CHECK(same_bits(on_host(to), spread));
 
-  places[1] = 1 << 20;  // two sequences that lead out of the tokens
-  attune::sequence_logps(thrust::device, x, places, logps, lengths, {}, w, report);
+  offsets[1] = 1 << 20;  // two sequences that lead out of the tokens
+  const auto astray = copied(offsets);
+  attune::sequence_logps(thrust::device, x, astray, logps, lengths, {}, w, report);
   CHECK(on_host(report)[0].non_finite == expected.report.non_finite + 2);
   CHECK(on_host(logps)[0] != on_host(logps)[0]);
   CHECK(on_host(logps)[3] == expected.logps[3]);
-  attune::token_coefficients(thrust::device, coefficients, places, to, {}, w);
+  attune::token_coefficients(thrust::device, coefficients, astray, to, {}, w);
 }
 
 TEST_CASE("Thrust sequences: bad arguments", "[thrust]") {

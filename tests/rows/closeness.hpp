@@ -35,7 +35,9 @@ template <class T> double norm_error(const std::vector<T>& x, const std::vector<
 /// Whether each element is within one unit in the last place of the expected number, rounded to T. Zeros must be zeros, NaNs NaNs.
 template <class T> bool within_one_ulp(const std::vector<T>& x, const std::vector<double>& expected) {
   const auto place = [](T y) {
-    const int bits = __builtin_bit_cast(std::uint16_t, y);
+    std::uint16_t half;
+    std::memcpy(&half, &y, 2);
+    const int bits = half;
     return bits & 0x8000 ? -(bits & 0x7fff) : bits;
   };
   for (std::size_t i = 0; i < x.size(); ++i) {

@@ -99,7 +99,7 @@ ATTUNE_FN T round_at_random(float x, std::uint32_t noise) {
   const T nearest = static_cast<T>(x);
   const float value = static_cast<float>(nearest);
   if (value == x || x != x) return nearest;
-  const auto bits = __builtin_bit_cast(std::uint16_t, nearest);  // sign and magnitude: the next magnitude is the next number
+  auto bits = __builtin_bit_cast(std::uint16_t, nearest);  // not const (nvcc 13.0 crashes); sign and magnitude: the next magnitude is the next number
   const int next = value == 0 ? (x < 0 ? 0x8001 : 1) : bits + (std::fabs(value) < std::fabs(x) ? 1 : -1);
   const T other = __builtin_bit_cast(T, static_cast<std::uint16_t>(next));
   const double from = static_cast<double>(value), share = (static_cast<double>(x) - from) / (static_cast<double>(static_cast<float>(other)) - from);

@@ -16,10 +16,23 @@ enum class vocabulary {
   zero,    ///< a class that one model lacks has probability 0 there
 };
 
-struct divergence_options {
+/// divergence_options of the host, and device_divergence_options for tensors on a device.
+template <class Space> struct basic_divergence_options;
+using divergence_options = basic_divergence_options<host>;
+using device_divergence_options = basic_divergence_options<device>;
+
+template <> struct basic_divergence_options<host> {
   double temperature = 1;           ///< divides the logits of both models, finite and > 0; the gradient carries 1/temperature
   view<const std::uint8_t> mask{};  ///< [N]; a row whose byte is 0 is not read. Absent: every row is read
   vocabulary classes = vocabulary::equal;
+};
+/// The same on a device; see device_row_options (rows/options.hpp).
+template <> struct basic_divergence_options<device> {
+  double temperature = 1;
+  view<const std::uint8_t, 1, device> mask{};
+  vocabulary classes = vocabulary::equal;
+  view<std::byte, 1, device> workspace{};  ///< scratch memory, aligned to 16 bytes, of the size that row_divergence_workspace says
+  view<row_report, 1, device> report{};    ///< [1], optional: written by the call
 };
 
 namespace detail {
@@ -227,9 +240,9 @@ template <class P, class G, class T, class U, target_kind Kind> class divergence
 };
 
 /// What row_divergence and the distillation losses made of it refuse.
-template <class T, class U>
-void require_divergence(const view<const T, 2>& policy_logits, const view<const U, 2>& target, const view<arithmetic<T>>& values,
-                        const view<T, 2>& gradient, const view<const arithmetic<T>>& coefficients, const divergence_options& o) {
+template <class T, class U, class Space>
+void require_divergence(const view<const T, 2, Space>& policy_logits, const view<const U, 2, Space>& target, const view<arithmetic<T>, 1, Space>& values,
+                        const view<T, 2, Space>& gradient, const view<const arithmetic<T>, 1, Space>& coefficients, const basic_divergence_options<Space>& o) {
   const std::int64_t rows = policy_logits.extent(0);
   require_temperature<arithmetic<T>>(o.temperature);
   require_rows(target, rows, "target_logits");
@@ -241,7 +254,7 @@ void require_divergence(const view<const T, 2>& policy_logits, const view<const 
   if (!gradient.absent()) {
     require_gradient(gradient, policy_logits);
     if constexpr (std::same_as<T, U>) {
-      if (overlap<T>(gradient, target)) throw error("attune: gradient overlaps target_logits; expected memory of its own");
+      if (overlap<T, Space>(gradient, target)) throw error("attune: gradient overlaps target_logits; expected memory of its own");
     }
   }
 }

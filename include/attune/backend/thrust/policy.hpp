@@ -14,6 +14,12 @@ namespace attune {
 namespace detail {
 
 template <class Derived> Derived thrust_policy_of(const thrust::execution_policy<Derived>&);
+#if THRUST_DEVICE_SYSTEM == THRUST_DEVICE_SYSTEM_CUDA
+template <class Derived> Derived cuda_policy_of(const thrust::cuda_cub::execution_policy<Derived>&);
+template <class P> inline constexpr bool reaches_device_memory = requires(const P& policy) { cuda_policy_of(policy); };
+#else
+template <class P> inline constexpr bool reaches_device_memory = true;
+#endif
 
 }  // namespace detail
 
@@ -27,6 +33,7 @@ namespace detail {
 
 /// body(i) for i in [0, n): one launch, without allocation, copy or wait (but that of the policy, if it is one that waits).
 template <thrust_policy Policy, class Body> void launch(const Policy& policy, std::int64_t n, const Body& body) {
+  static_assert(reaches_device_memory<Policy>, "attune: this policy runs on the host, and the tensors lie on the GPU; expected thrust::device or thrust::cuda's");
   if (n > 0) thrust::for_each_n(policy, thrust::counting_iterator<std::int64_t>(0), n, body);
 }
 

@@ -67,7 +67,7 @@ template <class E, int N> struct element_group {
     } else if constexpr (sizeof(E) == 4) {
       words.word[k] = __builtin_bit_cast(std::uint32_t, given);
     } else {
-      const std::uint64_t both = __builtin_bit_cast(std::uint64_t, given);
+      auto both = __builtin_bit_cast(std::uint64_t, given);  // not const: nvcc 13.0 crashes
       words.word[2 * k] = static_cast<std::uint32_t>(both);
       words.word[2 * k + 1] = static_cast<std::uint32_t>(both >> 32);
     }

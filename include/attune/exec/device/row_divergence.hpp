@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// What is done to a pair of rows on a device whose normalisers are known: the terms and weights of any generator, and gradients.
+#pragma once
+
+#include <attune/divergence/generator.hpp>
+#include <attune/exec/device/row_gradient.hpp>
+#include <attune/exec/device/row_pair.hpp>
+#include <attune/rows/divergence_kernels.hpp>  // divergence_sums
+
+namespace attune::detail {
+
+/// The generator on the classes of a pair of rows (rows/divergence_kernels.hpp has it on lanes).
+template <real A, class G> struct pair_terms {
+  G generator;
+  A policy_top, target_top, rate, inverse_temperature, policy_mass, target_mass, log_mass_ratio;
+
+  ATTUNE_FN pair_terms(const G& g, const pair_state& s, double temperature)
+      : generator(g), policy_top(static_cast<A>(s.policy_top)), target_top(static_cast<A>(s.target_top)),
+        rate(device_unit<A> * static_cast<A>(1 / temperature)), inverse_temperature(static_cast<A>(1 / temperature)),
+        policy_mass(static_cast<A>(1 / s.policy_sum)), target_mass(static_cast<A>(1 / s.target_sum)),
+        log_mass_ratio(static_cast<A>(std::log(s.target_sum) - std::log(s.policy_sum))) {}
+
+  ATTUNE_FN A policy(A x) const { return policy_mass * device_power((x - policy_top) * rate); }
+  ATTUNE_FN A target(A y) const { return target_mass * device_power((y - target_top) * rate); }
+  /// log(pi/p): the difference comes first, so equal rows give exactly 0.
+  ATTUNE_FN A log_ratio(A x, A y) const { return ((x - policy_top) - (y - target_top)) * inverse_temperature + log_mass_ratio; }
+
+  ATTUNE_FN A term(A x, A y) const {
+    if (y == -infinity<A>) return x == -infinity<A> ? A(0) : product(generator.slope_at_infinity(), policy(x));
+    if (x == -infinity<A>) return product(generator.value_at_zero(), target(y));
+    return generator.term(target(y), policy(x), log_ratio(x, y));
+  }
+  ATTUNE_FN A weight(A x, A y) const {
+    if (y == -infinity<A>) return x == -infinity<A> ? A(0) : product(generator.slope_at_infinity(), policy(x));
+    if (x == -infinity<A>) return product(generator.weight_at_zero(), target(y));
+    return generator.weight(target(y), policy(x), log_ratio(x, y));
+  }
+
+ private:
+  /// An infinite limit costs infinitely much also where the mass beside it underflows to 0.
+  static ATTUNE_FN A product(double limit, A mass) { return is_finite(limit) ? static_cast<A>(limit) * mass : static_cast<A>(limit); }
+};
+
+/// Third launch where the value is not known: sums of terms and weights of the generator.
+template <class G, class T, class U> struct divergence_term_lanes {
+  using A = arithmetic<T>;
+  G generator;
+  strided_rows<const T> policy;
+  strided_rows<const U> target;
+  strided<const std::uint8_t> mask;
+  double temperature;
+  int log2_lanes;
+  const pair_state* states;
+  divergence_sums* parts;  ///< [rows, lanes]
+
+  ATTUNE_FN void operator()(std::int64_t i) const {
+    const std::int64_t n = i >> log2_lanes;
+    const int lanes = 1 << log2_lanes, lane = static_cast<int>(i & (lanes - 1));
+    if ((mask.given() && mask(n) == 0) || states[n].policy_sum != states[n].policy_sum) return;
+    summer sum{pair_terms<A, G>(generator, states[n], temperature), 0, 0};
+    for_lane_pairs(policy.row(n), target.row(n), lane, lanes, sum);
+    parts[i].term = sum.term;
+    parts[i].weight = sum.weight;
+  }
+
+ private:
+  struct summer {
+    pair_terms<A, G> terms;
+    double term, weight;
+
+    template <int N> ATTUNE_FN void operator()(const A (&x)[N], const A (&y)[N]) {
+      A t[N], w[N];
+      for (int k = 0; k < N; ++k) t[k] = terms.term(x[k], y[k]), w[k] = terms.weight(x[k], y[k]);
+      term += static_cast<double>(folded_sum<N>(t));
+      weight += static_cast<double>(folded_sum<N>(w));
+    }
+  };
+};
+/// Fourth launch, of a thread a row.
+template <real A> struct divergence_term_rows {
+  strided<const std::uint8_t> mask;
+  int log2_lanes;
+  const divergence_sums* parts;
+  pair_state* states;
+  strided<A> values;
+  strided<const A> coefficients;
+  device_report report;
+
+  ATTUNE_FN void operator()(std::int64_t n) const {
+    if ((mask.given() && mask(n) == 0) || states[n].policy_sum != states[n].policy_sum) return;
+    const std::int64_t begin = n << log2_lanes, end = begin + (std::int64_t{1} << log2_lanes);
+    double term = 0, weight = 0;
+    for (std::int64_t i = begin; i < end; ++i) term += parts[i].term, weight += parts[i].weight;
+    states[n].value = term;
+    states[n].weight = weight;
+    values(n) = static_cast<A>(term);
+    if (!is_finite(term) || (coefficients.given() && !is_finite(coefficients(n)))) report.non_finite();
+  }
+};
+
+/// Last launch: out_v = scale (w_v - pi_v W),  w_v = pi_v f'(pi_v/p_v),  W = sum w. For infinite W its limit: w_v on the classes whose weight is
+/// infinite, -W on the others that the policy uses, 0 on the rest.
+template <class G, class T, class U> struct divergence_gradient_lanes {
+  using A = arithmetic<T>;
+  G generator;
+  strided_rows<const T> policy;
+  strided_rows<const U> target;
+  strided_rows<T> gradient;
+  strided<const std::uint8_t> mask;
+  strided<const A> coefficients;
+  double temperature;
+  int log2_lanes;
+  const pair_state* states;
+
+  ATTUNE_FN void operator()(std::int64_t i) const {
+    const std::int64_t n = i >> log2_lanes;
+    const int lanes = 1 << log2_lanes, lane = static_cast<int>(i & (lanes - 1));
+    const strided_row<T> out = gradient.row(n);
+    const pair_state s = states[n];
+    const double coefficient = coefficients.given() ? static_cast<double>(coefficients(n)) : 1;
+    if (mask.given() && mask(n) == 0) return fill_vectors(out, lane, lanes, out.size, A(0));
+    if (s.policy_sum != s.policy_sum) return fill_vectors(out, lane, lanes, out.size, static_cast<A>(nan_double()));
+    if (coefficient == 0) return fill_vectors(out, lane, lanes, out.size, A(0));
+    write(n, out, lane, lanes, pair_terms<A, G>(generator, s, temperature), static_cast<A>(s.weight), static_cast<A>(coefficient / temperature));
+  }
+
+ private:
+  ATTUNE_FN void write(std::int64_t n, const strided_row<T>& out, int lane, int lanes, const pair_terms<A, G>& terms, A total, A scale) const {
+    constexpr int length = vector_length<T>;
+    const strided_row<const T> x = policy.row(n);
+    const strided_row<const U> y = target.row(n);
+    const bool infinite = std::fabs(total) == infinity<A>;
+    for (int first = first_written(out, lane); first < out.size; first += lanes * length) {
+      A a[length], b[length];
+      load_pair(x, y, first, a, b);
+      for (int k = 0; k < length; ++k) {
+        const A w = terms.weight(a[k], b[k]), limit = std::fabs(w) == infinity<A> ? w : a[k] == -infinity<A> ? A(0) : -total;
+        a[k] = first + k < x.size ? scale * (infinite ? limit : w - terms.policy(a[k]) * total) : A(0);
+      }
+      store_vector(out, first, a);
+    }
+  }
+};
+
+}  // namespace attune::detail
