@@ -251,11 +251,6 @@ template <class Machine, class T> struct kernel_cases {
     return l;
   }
 
-  /// What rows of a type have of their own.
-  void some() {
-    about_logps();
-    about_gradients();
-  }
   void all() {
     about_logps();
     about_hard_rows();
@@ -265,8 +260,7 @@ template <class Machine, class T> struct kernel_cases {
     about_sequences();
     about_fused();
     about_fused_order();
-    if constexpr (std::is_same_v<T, float>) about_objectives();
-    if constexpr (std::is_same_v<T, float>) about_arguments();
+    if constexpr (std::is_same_v<T, float>) about_objectives(), about_arguments();
   }
   void now(const char* what, const layout& l) {
     situation = std::string(name_of<T>()) + ", " + what + ", " + std::to_string(l.rows) + " x " + std::to_string(l.columns) + ", strides " + std::to_string(l.row_stride) + " " +
@@ -473,15 +467,6 @@ template <class Machine, class T> struct kernel_cases {
         });
       }
     }
-    const layout l{2, 1000, 1000, 1, 0};
-    const std::vector<T> x = normals<T>(2000, 3, 5);
-    const task t{.targets = {3, 999}, .coefficients = {-1, -1}};
-    matrix logits(x, l);
-    device_options options(t);
-    vector<std::int32_t> targets(t.targets);
-    vector<A> logp(2, A(777));
-    attune::fused_logits_gradient(machine.policy(), logits.get(), targets.get(), likelihood{}, logp.get(), logits.get(), options.o);
-    ATTUNE_EXPECT(is_gradient(logits.packed(), on_host(x, l, t).gradient));
   }
   void about_fused_order() {
     for (const std::int64_t v : Machine::large) {
@@ -503,6 +488,20 @@ template <class Machine, class T> struct kernel_cases {
         }
       }
     }
+  }
+
+  /// The host's kind of function, which gives a coefficient alone.
+  void about_likelihood() {
+    const layout l{2, 1000, 1000, 1, 0};
+    now("fused, a function of the log-probability", l);
+    const std::vector<T> x = normals<T>(2000, 3, 5);
+    const task t{.targets = {3, 999}, .coefficients = {-1, -1}};
+    matrix logits(x, l);
+    device_options options(t);
+    vector<std::int32_t> targets(t.targets);
+    vector<A> logp(2, A(777));
+    attune::fused_logits_gradient(machine.policy(), logits.get(), targets.get(), likelihood{}, logp.get(), logits.get(), options.o);
+    ATTUNE_EXPECT(is_gradient(logits.packed(), on_host(x, l, t).gradient));
   }
 
   /// Objectives on tokens against evaluate and logits_gradient of the host, in double.
@@ -580,12 +579,13 @@ template <class Machine, class T> struct kernel_cases {
   }
 };
 
-/// Everything, in all types. Returns how much does not hold.
+/// What there is to see in all types. Returns how much does not hold.
 template <class Machine> int run_kernel_cases() {
   kernel_cases<Machine, float>{}.all();
   kernel_cases<Machine, attune::bfloat16>{}.all();
-  kernel_cases<Machine, attune::float16>{}.some();
-  kernel_cases<Machine, double>{}.some();
+  kernel_cases<Machine, attune::float16>{}.about_logps();  // of other types, what they have of their own
+  kernel_cases<Machine, attune::float16>{}.about_gradients();
+  kernel_cases<Machine, double>{}.about_logps();
   return failures;
 }
 

@@ -41,6 +41,8 @@ struct machine {
 int main() {
   using namespace attune_test;
   run_kernel_cases<machine>();
+  kernel_cases<machine, float>{}.about_likelihood();
+  kernel_cases<machine, double>{}.about_gradients();
   std::puts("blocks of 32 threads, clusters of up to 8");
   machine::threads = 64, machine::ranks = 1;
   kernel_cases<machine, float>{}.about_fused();
