@@ -36,10 +36,36 @@ struct machine {
   };
 };
 
+/// Threads read what their neighbours have written to shared memory; planted: without waiting for them.
+template <bool Waits> struct neighbours {
+  struct shared {
+    int number[64];
+  };
+  int* out;
+
+  template <class Block> void operator()(const Block& block, shared& memory) const {
+    memory.number[block.thread()] = block.thread();
+    if (Waits) block.sync();
+    out[block.thread()] = memory.number[(block.thread() + 1) % block.threads()];
+  }
+};
+template <bool Waits> bool same_in_both_orders() {
+  std::vector<int> out[2]{std::vector<int>(64), std::vector<int>(64)};
+  for (const bool backwards : {false, true}) {
+    launch_blocks(attune_test::emulated{.threads = 64, .ranks = 1, .backwards = backwards}, {"planted", 1, 1, 64, 1}, neighbours<Waits>{out[backwards].data()});
+  }
+  return out[0] == out[1];
+}
+
 }  // namespace
 
 int main() {
   using namespace attune_test;
+  situation = "the emulated block";
+  ATTUNE_EXPECT(same_in_both_orders<true>());
+#if !defined(ATTUNE_EMULATE_THREADS)
+  ATTUNE_EXPECT(!same_in_both_orders<false>());
+#endif
   run_kernel_cases<machine>();
   kernel_cases<machine, float>{}.about_likelihood();
   kernel_cases<machine, double>{}.about_gradients();
