@@ -5,4 +5,5 @@
 #include <attune/backend/cuda/fused_logits_gradient.hpp>
 #include <attune/backend/cuda/logits_gradient.hpp>
 #include <attune/backend/cuda/policy.hpp>
+#include <attune/backend/cuda/row_divergence.hpp>
 #include <attune/backend/cuda/token_logps.hpp>

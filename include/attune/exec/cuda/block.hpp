@@ -54,6 +54,16 @@ template <class Block, real A> ATTUNE_FN A largest_of_block(const Block& block, 
   return x;
 }
 
+/// The sum of all threads' x, for every thread: pairs within warps, then the warps one after the other.
+template <class Block> ATTUNE_FN double sum_of_block(const Block& block, double x, double (&of_warp)[most_warps]) {
+  for (int mask = warp_size / 2; mask > 0; mask /= 2) x += block.other(x, mask);
+  if (block.thread() % warp_size == 0) of_warp[block.thread() / warp_size] = x;
+  block.sync();
+  x = of_warp[0];
+  for (int w = 1; w < block.threads() / warp_size; ++w) x += of_warp[w];
+  return x;
+}
+
 /// What was read of a row, or of a part: relative to its largest element, the first of which is at argmax.
 template <real A> struct row_total {
   A top;

@@ -164,4 +164,11 @@ gradient_rows<arithmetic<T>> require_logits_gradient(const auto& policy, const v
   return found;
 }
 
+template <class T, class U>
+void require_pair_columns(const view<const T, 2, device>& policy_logits, const view<const U, 2, device>& target_logits, const view<T, 2, device>& gradient) {
+  require_columns(policy_logits, "policy_logits");
+  require_columns(target_logits, "target_logits");
+  require_columns(gradient, "gradient");
+}
+
 }  // namespace attune::detail
