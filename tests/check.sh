@@ -11,7 +11,7 @@ package() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installe
 tool "${CXX:-c++}" g++
 tool cmake cmake
 tool make make
-optional="catch2 libeigen3-dev libxtensor-dev libthrust-dev libdlpack-dev libblas-dev nlohmann-json3-dev libcli11-dev pkg-config python3 python3-mpmath"
+optional="catch2 libeigen3-dev libxtensor-dev libthrust-dev libtbb-dev libdlpack-dev libblas-dev nlohmann-json3-dev libcli11-dev pkg-config python3 python3-mpmath"
 if command -v dpkg-query >/dev/null; then
   for name in $optional; do package "$name"; done
 fi

@@ -29,13 +29,15 @@ template <class T> struct outcome {
   row_report report;
 };
 
-template <class T, class U, class G> outcome<double> host_outcome(const G& generator, const device_matrix<T>& policy, const device_matrix<U>& target, const task& t) {
+template <class T, class U, class G>
+outcome<double> host_outcome(const G& generator, const device_matrix<T>& policy, const device_matrix<U>& target, const task& t) {
   const std::vector<double> x = as_doubles(policy.packed()), y = as_doubles(target.packed());
   attune::divergence_options o{.temperature = t.temperature, .classes = t.classes};
   if (!t.mask.empty()) o.mask = t.mask;
   outcome<double> r{std::vector<double>(std::size_t(policy.rows)), std::vector<double>(x.size()), {}};
+  const view<const double> coefficients = t.coefficients.empty() ? view<const double>{} : view<const double>(t.coefficients);
   r.report = attune::row_divergence(generator, as_view(x.data(), policy.rows, policy.columns), as_view(y.data(), target.rows, target.columns), r.values,
-                                    as_view(r.gradient.data(), policy.rows, policy.columns), t.coefficients.empty() ? view<const double>{} : view<const double>(t.coefficients), o);
+                                    as_view(r.gradient.data(), policy.rows, policy.columns), coefficients, o);
   return r;
 }
 template <class T, class U, class G>
@@ -196,7 +198,8 @@ TEST_CASE("Thrust divergence: a row's bits depend on nothing but the row", "[thr
     const auto expected = on_device(thrust::device, generator, policy, target, {}), again = on_device(thrust::device, generator, policy, target, {});
     CHECK(same_bits(expected.values, again.values));
     CHECK(same_bits(expected.gradient, again.gradient));
-    const device_matrix<T> one({x.begin() + 3 * classes, x.begin() + 4 * classes}, 1, classes, 0, 1, 3), other({y.begin() + 3 * classes, y.begin() + 4 * classes}, 1, classes, 0, 1, 0);
+    const device_matrix<T> one({x.begin() + 3 * classes, x.begin() + 4 * classes}, 1, classes, 0, 1, 3);
+    const device_matrix<T> other({y.begin() + 3 * classes, y.begin() + 4 * classes}, 1, classes);
     const auto alone = on_device(thrust::device, generator, one, other, {});
     CHECK(alone.values[0] == expected.values[3]);
     CHECK(same_bits(alone.gradient, std::vector<T>(expected.gradient.begin() + 3 * classes, expected.gradient.begin() + 4 * classes)));

@@ -18,7 +18,9 @@ template <class A> struct batch {
   row_report report;
 
   batch(bool weighted) {
-    for (const std::size_t i : std::array<std::size_t, 11>{0, 1, 12, 13, 14, 15, 16, 17, 18, 19, 20}) mask[i] = 0, tokens[i] = weights[i] = std::numeric_limits<A>::quiet_NaN();
+    for (const std::size_t i : std::array<std::size_t, 11>{0, 1, 12, 13, 14, 15, 16, 17, 18, 19, 20}) {
+      mask[i] = 0, tokens[i] = weights[i] = std::numeric_limits<A>::quiet_NaN();
+    }
     weights[5] = 0, tokens[5] = weighted ? std::numeric_limits<A>::quiet_NaN() : tokens[5];
     tokens[24] = -std::numeric_limits<A>::infinity();
     report = attune::sequence_logps(shaped(tokens), shaped(mask), logps, lengths, weighted ? shaped(weights) : view<const A, 2>{});

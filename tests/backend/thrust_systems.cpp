@@ -26,14 +26,15 @@ std::vector<std::byte> bytes_of_a_step(const auto& policy) {
   constexpr std::int64_t rows = 120, classes = 1003, sequences = 12;
   std::vector<std::byte> result;
   device_matrix<bfloat16> distillation({}, rows, classes);
-  device_matrix<bfloat16> logits(normals<bfloat16>(rows * classes, 3, 5), rows, classes), teacher(normals<bfloat16>(rows * classes, 3, 6), rows, classes);
+  device_matrix<bfloat16> logits(normals<bfloat16>(rows * classes, 3, 5), rows, classes);
+  device_matrix<bfloat16> teacher(normals<bfloat16>(rows * classes, 3, 6), rows, classes);
   const auto y = labels(rows, classes, 7);
   const thrust::device_vector<std::int32_t> targets(y.begin(), y.end());
   std::vector<std::uint8_t> bytes(std::size_t(rows), 1);
   bytes[7] = bytes[50] = 0;
   const thrust::device_vector<std::uint8_t> mask(bytes.begin(), bytes.end());
-  const auto size = attune::max(double(attune::token_logps_workspace<bfloat16>(rows, classes, true)), double(attune::row_divergence_workspace<bfloat16>(rows, classes)));
-  thrust::device_vector<std::byte> workspace((std::size_t(size)));
+  thrust::device_vector<std::byte> workspace(
+      std::size_t(attune::token_logps_workspace<bfloat16>(rows, classes, true) + attune::row_divergence_workspace<bfloat16>(rows, classes)));
   thrust::device_vector<float> logps(rows), entropies(rows), values(rows), sums(sequences);
   thrust::device_vector<row_state> states(rows);
   thrust::device_vector<std::int64_t> argmax(rows);

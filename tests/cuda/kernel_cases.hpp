@@ -7,7 +7,11 @@
 
 #include <attune/backend/cuda/fused_logits_gradient.hpp>
 #include <attune/backend/cuda/logits_gradient.hpp>
+#include <attune/backend/cuda/row_divergence.hpp>
 #include <attune/backend/cuda/token_logps.hpp>
+#include <attune/divergence/forward_kl.hpp>
+#include <attune/divergence/jensen_shannon.hpp>
+#include <attune/divergence/reverse_kl.hpp>
 #include <attune/exec/evaluate_tokens.hpp>
 #include <attune/policy/kl/combinations.hpp>
 #include <attune/policy/penalised.hpp>
@@ -209,8 +213,9 @@ template <class Machine, class T> struct kernel_cases {
     for (std::size_t n = 0; n < given.states.size(); ++n) lse.push_back(given.states[n].log_sum_exp()), expected_lse.push_back(expected.states[n].log_sum_exp());
     ATTUNE_EXPECT(largest_error(lse, expected_lse) <= logp_tolerance<T>);
   }
-  bool zero_behind(matrix& wide, std::int64_t columns) {
-    const std::vector<T> all = wide.packed();
+  bool zero_behind(matrix& wide, std::int64_t columns, std::int64_t rows = std::int64_t{1} << 30) {
+    std::vector<T> all = wide.packed();
+    if (rows < wide.at.rows) all.resize(std::size_t(rows * wide.at.columns));
     bool zero = true;
     for (std::size_t i = 0; i < all.size(); ++i) zero = zero && (std::int64_t(i) % wide.at.columns < columns || from(all[i]) == 0);
     return zero;
@@ -260,6 +265,7 @@ template <class Machine, class T> struct kernel_cases {
     about_sequences();
     about_fused();
     about_fused_order();
+    about_divergences();
     if constexpr (std::is_same_v<T, float>) about_objectives(), about_arguments();
   }
   void now(const char* what, const layout& l) {
@@ -553,6 +559,67 @@ template <class Machine, class T> struct kernel_cases {
     ATTUNE_EXPECT(contains(refusal(attune::ppo{}, 5), "4 elements; expected 5"));
     data.normalizer = 0;
     ATTUNE_EXPECT(contains(refusal(attune::ppo{}, 4), "token_rows.normalizer is 0"));
+  }
+
+  /// Both rows of a pair, and a gradient in place and apart. Rows: nearly equal, peaked, with excluded classes, shifted, equal, masked NaNs, broken.
+  template <class G> void expect_divergence(const G& generator, const char* name, const layout& l, double temperature) {
+    now(name, l);
+    std::vector<T> x = normals<T>(l.rows * l.columns, 3, 5), y = x;
+    const auto at = [&](std::int64_t n, std::int64_t v) { return std::size_t(n * l.columns + v); };
+    const std::vector<T> other = normals<T>(l.columns, 0.01, 6);
+    for (std::int64_t v = 0; v < l.columns; ++v) {
+      y[at(0, v)] = to<T>(from(x[at(0, v)]) + from(other[std::size_t(v)]));
+      y[at(1, v)] = to<T>(from(x[at(1, l.columns - 1 - v)]) + (v == 1 ? 30 : 0));
+      y[at(2, v)] = v % 3 == 0 ? x[at(2, v)] : to<T>(-double(inf_f));
+      if (v % 3 != 0) x[at(2, v)] = to<T>(-double(inf_f));
+      y[at(3, v)] = to<T>(from(x[at(3, v)]) * 0.5 - 100);
+      x[at(5, v)] = to<T>(double(nan_f));
+      if (v == l.columns / 2) x[at(6, v)] = to<T>(double(inf_f));
+    }
+    const std::vector<std::uint8_t> mask{1, 1, 1, 1, 1, 0, 1};
+    const std::vector<double> coefficients{1, -0.5, 2, 1, 1, double(nan_f), 1}, a = as_doubles(x), b = as_doubles(y);
+    std::vector<double> values(7), gradient(a.size());
+    const auto report = attune::row_divergence(generator, as_view(a.data(), 7, l.columns), as_view(b.data(), 7, l.columns), values, as_view(gradient.data(), 7, l.columns),
+                                               coefficients, {.temperature = temperature, .mask = mask});
+    vector<std::uint8_t> bytes(mask);
+    vector<A> c(as<A>(coefficients)), found(7, A(777)), alone(7, A(777));
+    vector<row_report> counts(1, row_report{7, 7, 7});
+    matrix policy(x, l), target(y, {l.rows, l.columns, l.columns + 5, 1, 2}), apart({}, {l.rows, l.columns + 3, l.columns + 4, 1, 1}, 777);
+    const attune::device_divergence_options o{.temperature = temperature, .mask = bytes.get(), .report = counts.get()};
+    attune::row_divergence(machine.policy(), generator, policy.get(), target.get(), alone.get(), o);
+    attune::row_divergence(machine.policy(), generator, policy.get(), target.get(), found.get(), apart.get(), c.get(), o);
+    attune::row_divergence(machine.policy(), generator, policy.get(), target.get(), found.get(), policy.get(), c.get(), o);
+    ATTUNE_EXPECT(same(counts.host()[0], report));
+    ATTUNE_EXPECT(same_bits(alone.host(), found.host()));
+    for (std::size_t n = 0; n < 7; ++n) {
+      const double got = double(found.host()[n]), want = values[n];
+      ATTUNE_EXPECT(got == want || (got != got && want != want) || std::abs(got - want) <= 1e-5 * (1 + std::abs(want)));
+    }
+    const auto numbers = [&](auto all) { return all.resize(std::size_t(6 * l.columns)), all; };
+    const std::vector<T> given = policy.packed();
+    ATTUNE_EXPECT(norm_error(numbers(given), numbers(gradient)) <= (sizeof(T) == 2 ? 3e-3 : 1e-5));
+    ATTUNE_EXPECT(from(given.back()) != from(given.back()));
+    ATTUNE_EXPECT(largest_error(part(apart, l.columns), given) == 0);
+    ATTUNE_EXPECT(zero_behind(apart, l.columns, 6));
+  }
+  void about_divergences() {
+    for (const std::int64_t v : Machine::classes) {
+      expect_divergence(attune::divergence::forward_kl{}, "forward_kl", {7, v, v, 1, 0}, 1);
+      if constexpr (std::is_same_v<T, float>) expect_divergence(attune::divergence::reverse_kl{}, "reverse_kl", {7, v, v + 8 - v % 8, 1, 0}, 0.75);
+      if constexpr (std::is_same_v<T, float>) expect_divergence(attune::divergence::jensen_shannon{}, "jensen_shannon", {7, v, v, 1, 0}, 1.5);
+    }
+    const layout l{3, Machine::large[0], Machine::large[0], 1, 0};
+    now("divergences, order", l);
+    const std::vector<T> x = normals<T>(3 * l.columns, 3, 5), y = normals<T>(3 * l.columns, 3, 6);
+    matrix policy(x, l), target(y, l);
+    vector<A> all(3, A(777)), one(1, A(777));
+    attune::row_divergence(machine.policy(), attune::divergence::forward_kl{}, policy.get(), target.get(), all.get());
+    for (const std::int64_t offset : {0, 1}) {
+      const layout last{1, l.columns, l.columns, 1, offset};
+      matrix p({x.end() - l.columns, x.end()}, last), q({y.end() - l.columns, y.end()}, last);
+      attune::row_divergence(machine.policy(), attune::divergence::forward_kl{}, p.get(), q.get(), one.get());
+      ATTUNE_EXPECT(one.host()[0] == all.host()[2]);
+    }
   }
 
   void about_arguments() {

@@ -67,6 +67,8 @@ template <class T> void count_launches(attune_test::launch_counter& counter, cud
   counter.expect("logits_gradient, a coefficient a sequence", {.launches = 1}, [&] {
     attune::logits_gradient(policy, x, y, state, attune::sequence_coefficients<A>{.values = c, .rows_per_sequence = 1}, x);
   });
+  counter.expect("row_divergence, value", {.launches = 1}, [&] { attune::row_divergence(policy, attune::divergence::forward_kl{}, x, x, logps); });
+  counter.expect("row_divergence, value and gradient", {.launches = 1}, [&] { attune::row_divergence(policy, attune::divergence::jensen_shannon{}, x, x, logps, x, c); });
   counter.expect("fused_logits_gradient", {.launches = 1}, [&] { attune::fused_logits_gradient(policy, x, y, objective, logps, x); });
 }
 

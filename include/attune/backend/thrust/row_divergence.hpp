@@ -8,7 +8,8 @@
 namespace attune {
 namespace detail {
 
-template <real A> constexpr std::int64_t divergence_slot = sizeof(pair_lane<A>) > sizeof(divergence_sums) ? sizeof(pair_lane<A>) : sizeof(divergence_sums);
+template <real A>
+constexpr std::int64_t divergence_slot = sizeof(pair_lane<A>) > sizeof(divergence_sums) ? sizeof(pair_lane<A>) : sizeof(divergence_sums);
 /// Bytes of the lanes' sums, which the sums of terms take the place of; the rows' states lie behind them.
 template <real A> std::int64_t divergence_lane_bytes(std::int64_t threads) { return (threads * divergence_slot<A> + 15) / 16 * 16; }
 
@@ -35,7 +36,8 @@ template <class T, class U>
 divergence_task<T, U> divergence_task_of(const view<const T, 2, device>& policy, const view<const U, 2, device>& target, const device_divergence_options& o) {
   using A = arithmetic<T>;
   divergence_task<T, U> task{strided_of(policy), strided_of(target), policy.extent(0), 0, nullptr, nullptr};
-  if (o.classes == vocabulary::common) task.policy.columns = task.target.columns = task.policy.columns < task.target.columns ? task.policy.columns : task.target.columns;
+  const int common = task.policy.columns < task.target.columns ? task.policy.columns : task.target.columns;
+  if (o.classes == vocabulary::common) task.policy.columns = task.target.columns = common;
   const std::int64_t columns = policy.extent(1) > target.extent(1) ? policy.extent(1) : target.extent(1);
   std::byte* workspace = require_workspace(o.workspace, row_divergence_workspace<T>(task.rows, columns), "row_divergence");
   task.log2 = lanes_log2(columns, sizeof(T));
@@ -63,7 +65,8 @@ void row_divergence_on_device(const auto& policy, const G& generator, const view
   const auto mask = strided_of(o.mask);
   const auto weights = strided_of(coefficients);
   launch(policy, threads, divergence_lanes<T, U>{task.policy, task.target, mask, rate, kind, task.log2, task.parts, report, task.rows});
-  launch(policy, task.rows, divergence_rows<A>{mask, o.temperature, generator.curvature(0.0), kind, task.log2, task.parts, task.states, strided_of(values), weights, report});
+  launch(policy, task.rows, divergence_rows<A>{mask, o.temperature, generator.curvature(0.0), kind, task.log2, task.parts, task.states, strided_of(values),
+                                               weights, report});
   if (kind == device_cross::none) {
     auto* sums = reinterpret_cast<divergence_sums*>(task.parts);
     launch(policy, threads, divergence_term_lanes<G, T, U>{generator, task.policy, task.target, mask, o.temperature, task.log2, task.states, sums});

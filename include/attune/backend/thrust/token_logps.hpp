@@ -2,7 +2,7 @@
 #pragma once
 
 #include <attune/backend/thrust/row_arguments.hpp>
-#include <attune/exec/device/row_sums.hpp>
+#include <attune/exec/device/token_logps.hpp>
 #include <attune/rows/token_logps.hpp>
 
 namespace attune {

@@ -30,7 +30,8 @@ void update_on_device(const auto& execution, Reference&& reference, Parameters&&
   using body = update_elements<T, P, Companion>;
   require_types<T, P, Companion>();
   require_device_companion<Companion>();
-  static_assert(!Averages || can_average<T, Companion>, "attune: a 16-bit reference alone cannot be averaged: small steps are rounded away and it never moves; see soft_update");
+  static_assert(!Averages || can_average<T, Companion>,
+                "attune: a 16-bit reference alone cannot be averaged: small steps are rounded away and it never moves; see soft_update");
   const device_tensor<T, P, Companion> x{static_cast<Reference&&>(reference), static_cast<Parameters&&>(policy), companion};
   check_weight(policy_weight);
   check_tensor(x);

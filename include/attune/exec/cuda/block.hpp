@@ -15,7 +15,7 @@
 // The CUDA policy (backend/cuda/policy.hpp) implements it by the device's instructions, and the tests on the host, where the same text runs.
 #pragma once
 
-#include <attune/exec/device/row_sums.hpp>
+#include <attune/exec/device/row_reading.hpp>
 
 // Before a loop whose arrays have to stay in registers.
 #if defined(__CUDACC__)

@@ -5,6 +5,7 @@
 
 #include <attune/exec/cuda/logits_gradient.hpp>
 #include <attune/exec/device/row_objective.hpp>
+#include <attune/exec/device/token_logps.hpp>
 
 namespace attune::detail {
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <attune/exec/cuda/block.hpp>
+#include <attune/exec/device/token_logps.hpp>
 
 namespace attune::detail {
 

@@ -4,7 +4,7 @@
 
 #include <attune/divergence/generator.hpp>
 #include <attune/exec/device/row_gradient.hpp>
-#include <attune/exec/device/row_pair.hpp>
+#include <attune/exec/device/row_pair_state.hpp>
 #include <attune/rows/divergence_kernels.hpp>  // divergence_sums
 
 namespace attune::detail {

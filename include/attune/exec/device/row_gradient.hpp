@@ -7,6 +7,7 @@
 
 #include <attune/exec/device/row_sums.hpp>
 #include <attune/rows/row_gradient.hpp>  // row_coefficients
+#include <attune/rows/row_state.hpp>
 
 namespace attune {
 

@@ -7,15 +7,6 @@
 
 namespace attune::detail {
 
-/// Adds 1 to a count that other threads count in, too. Integers: the sum does not depend on their order.
-ATTUNE_FN void count_one(std::int64_t& count) {
-#if defined(__CUDA_ARCH__)
-  atomicAdd(reinterpret_cast<unsigned long long*>(&count), 1ull);
-#else
-  __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED);
-#endif
-}
-
 /// The report of a call, in device memory, or none.
 struct device_report {
   row_report* to = nullptr;
@@ -24,10 +15,10 @@ struct device_report {
     if (to != nullptr) *to = row_report{rows, 0, 0};
   }
   ATTUNE_FN void masked() const {
-    if (to != nullptr) count_one(to->masked);
+    if (to != nullptr) add_count(to->masked, 1);
   }
   ATTUNE_FN void non_finite() const {
-    if (to != nullptr) count_one(to->non_finite);
+    if (to != nullptr) add_count(to->non_finite, 1);
   }
 };
 /// What begins a report where no launch comes before the one that counts.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The normaliser of a row of logits on a device, and what else one read of it tells: the bodies of token_logps.
+// The normaliser of a row of logits on a device, and what else one read of it tells: what a lane adds up.
 //
 // A row is read by `lanes` threads, the thread c takes the vectors c, c + lanes, c + 2 lanes, ... of 16 bytes: so neighbours read what lies side by
 // side. A second launch, of a thread a row, adds their sums in the order of the lanes. Vectors are counted from the row's first element, and the number
@@ -7,7 +7,6 @@
 #pragma once
 
 #include <attune/exec/device/row_selection.hpp>
-#include <attune/rows/row_state.hpp>
 
 #include <cmath>
 
@@ -112,55 +111,6 @@ template <class T, class Visit> ATTUNE_FN void for_lane_vectors(const strided_ro
   }
 }
 
-/// The target's logit is left out, and later added in double: beside a 1 in float the small terms of a confident row would be lost.
-template <real A, bool WithStatistics> struct apart_visitor {
-  lane_reader<A, WithStatistics> reader;
-  A softcap;
-  int apart;
-
-  template <int N> ATTUNE_FN void operator()(A (&x)[N], int first) {
-    softcap_each(x, softcap);
-    if (apart >= first && apart < first + N) {
-      for (int k = 0; k < N; ++k) x[k] = first + k == apart ? -infinity<A> : x[k];
-    }
-    reader.add(x, first);
-  }
-};
-
-/// Sums over a row, or over a part of it, in double: of e^{(x - top) / temperature}, and of that times (x - top) / temperature.
-struct row_sum {
-  double sum, moment;
-};
-/// What was summed relative to `from`, relative to a larger top.
-template <real A> ATTUNE_FN row_sum rebased(const row_sum& part, A from, double top, double rate) {
-  const double fall = from == -infinity<A> ? 0 : (static_cast<double>(from) - top) * rate;  // of nothing but excluded classes: a sum of 0, or NaN
-  const double factor = static_cast<double>(device_power(static_cast<A>(fall * static_cast<double>(device_unit<A>))));
-  return {factor * part.sum, factor > 0 ? factor * (part.moment + fall * part.sum) : 0};
-}
-template <real A> ATTUNE_FN row_sum sum_of(const lane_sum<A>& lane, A moment) {
-  return {static_cast<double>(lane.sum), static_cast<double>(moment) / static_cast<double>(device_unit<A>)};
-}
-
-/// What one row tells; all NaN, and no class, where it has no distribution.
-struct row_reading {
-  double logp, entropy;
-  row_state state;
-  int argmax;
-
-  ATTUNE_FN bool is_number() const { return state.sum == state.sum; }
-};
-/// Of the target's logit, and of the rest, of which the largest is `largest`, at `argmax`.
-template <real A> ATTUNE_FN row_reading reading_of(double x_y, int y, A largest, int argmax, const row_sum& rest, double temperature) {
-  const double apart = static_cast<double>(largest), top = apart < x_y ? x_y : apart, z_y = (x_y - top) / temperature;
-  const row_sum others = rebased(rest, largest, top, 1 / temperature);
-  const double e_y = x_y > -infinity<double> ? std::exp(z_y) : 0, sum = e_y + others.sum, moment = (e_y > 0 ? e_y * z_y : 0) + others.moment;
-  const double none = nan_double();
-  if (!is_finite(top) || sum != sum || x_y != x_y) return {none, none, {none, none}, -1};
-  const row_state state{top / temperature, sum > 1 ? sum : 1};
-  const double log_sum = std::log(state.sum);
-  return {(x_y / temperature - state.shift) - log_sum, log_sum - (moment < 0 ? moment : 0) / state.sum, state, apart < x_y || (apart == x_y && y < argmax) ? y : argmax};
-}
-
 /// How many threads read a row, as a power of 2: as many as leave each some 16 vectors, at most 256.
 inline int lanes_log2(std::int64_t columns, std::size_t element_size) {
   const std::int64_t vectors = (columns * std::int64_t(element_size) + 15) / 16;
@@ -168,85 +118,5 @@ inline int lanes_log2(std::int64_t columns, std::size_t element_size) {
   while (log2 < 8 && (std::int64_t{16} << log2) < vectors) ++log2;
   return log2;
 }
-
-/// First launch, of rows 2^log2_lanes threads.
-template <class T, bool WithStatistics> struct token_logps_lanes {
-  using A = arithmetic<T>;
-  strided_rows<const T> logits;
-  row_selection selection;
-  A softcap, rate;
-  int log2_lanes;
-  lane_sum<A>* sums;               ///< [rows, lanes]
-  lane_statistics<A>* statistics;  ///< [rows, lanes]
-  device_report report;
-  std::int64_t rows;
-
-  ATTUNE_FN void operator()(std::int64_t i) const {
-    if (i == 0) report.begin(rows);
-    const std::int64_t n = i >> log2_lanes;
-    const int lanes = 1 << log2_lanes, lane = static_cast<int>(i & (lanes - 1)), y = selection.label(n);
-    if (y < 0) return;
-    apart_visitor<A, WithStatistics> visit{{rate}, softcap, y};
-    for_lane_vectors(logits.row(n), lane, lanes, visit);
-    sums[i] = visit.reader.total;
-    if constexpr (WithStatistics) statistics[i] = visit.reader.statistics;
-  }
-
-};
-
-/// Second launch, of a thread a row.
-template <class T, bool WithStatistics> struct token_logps_rows {
-  using A = arithmetic<T>;
-  strided_rows<const T> logits;
-  row_selection selection;
-  double softcap, temperature;
-  int log2_lanes;
-  const lane_sum<A>* sums;
-  const lane_statistics<A>* statistics;
-  strided<A> logps;
-  strided<row_state> states;
-  strided<A> entropies;
-  strided<std::int64_t> argmax;
-  device_report report;
-
-  ATTUNE_FN void operator()(std::int64_t n) const {
-    const int y = selection.label(n);
-    if (y < 0) return leave(n, y);
-    const std::int64_t begin = n << log2_lanes, end = begin + (std::int64_t{1} << log2_lanes);
-    A largest = -infinity<A>;
-    for (std::int64_t i = begin; i < end; ++i) largest = std::fmax(sums[i].top, largest);
-    row_sum total{0, 0};
-    int first = logits.columns;
-    for (std::int64_t i = begin; i < end; ++i) {
-      const row_sum part = rebased(sum_of(sums[i], WithStatistics ? statistics[i].moment : A(0)), sums[i].top, static_cast<double>(largest), 1 / temperature);
-      total.sum += part.sum;
-      if constexpr (WithStatistics) {
-        total.moment += part.moment;
-        if (sums[i].top == largest && statistics[i].argmax >= 0 && statistics[i].argmax < first) first = statistics[i].argmax;
-      }
-    }
-    write(n, reading_of(target_logit(n, y), y, largest, first, total, temperature));
-  }
-
-  ATTUNE_FN double target_logit(std::int64_t n, int y) const {
-    const double given = static_cast<double>(static_cast<A>(logits.row(n)(y)));
-    return softcap < infinity<double> ? softcap_of(given, softcap) : given;
-  }
-  /// A row that is not read, or whose label is out of range.
-  ATTUNE_FN void leave(std::int64_t n, int y) const {
-    const double none = y == selection.unread ? 0 : nan_double();
-    if (y == selection.unread) report.masked();
-    write(n, {none, none, {none, y == selection.unread ? 1 : none}, -1});
-  }
-  ATTUNE_FN void write(std::int64_t n, const row_reading& row) const {
-    if (!row.is_number()) report.non_finite();
-    logps(n) = static_cast<A>(row.logp);
-    if (states.given()) states(n) = row.state;
-    if constexpr (WithStatistics) {
-      if (entropies.given()) entropies(n) = static_cast<A>(row.entropy);
-      if (argmax.given()) argmax(n) = row.argmax;
-    }
-  }
-};
 
 }  // namespace attune::detail

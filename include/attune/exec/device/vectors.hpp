@@ -134,4 +134,13 @@ template <class T> ATTUNE_FN void store_vector(const strided_row<T>& row, int fi
   }
 }
 
+/// Adds to a count that other threads add to, too. Integers: the sum does not depend on their order.
+ATTUNE_FN void add_count(std::int64_t& count, int n) {
+#if defined(__CUDA_ARCH__)
+  atomicAdd(reinterpret_cast<unsigned long long*>(&count), static_cast<unsigned long long>(n));
+#else
+  __atomic_fetch_add(&count, n, __ATOMIC_RELAXED);
+#endif
+}
+
 }  // namespace attune::detail
