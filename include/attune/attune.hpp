@@ -96,6 +96,7 @@
 #include <attune/exec/cuda/logits_gradient.hpp>
 #include <attune/exec/cuda/row_divergence.hpp>
 #include <attune/exec/cuda/token_logps.hpp>
+#include <attune/exec/cuda/update.hpp>
 #include <attune/exec/device/element_group.hpp>
 #include <attune/exec/device/row_arguments.hpp>
 #include <attune/exec/device/row_divergence.hpp>
@@ -109,6 +110,7 @@
 #include <attune/exec/device/sequence_sums.hpp>
 #include <attune/exec/device/token_logps.hpp>
 #include <attune/exec/device/update.hpp>
+#include <attune/exec/device/update_arguments.hpp>
 #include <attune/exec/device/vectors.hpp>
 #include <attune/exec/evaluate.hpp>
 #include <attune/exec/evaluate_tokens.hpp>

@@ -9,6 +9,7 @@
 #include <attune/backend/cuda/logits_gradient.hpp>
 #include <attune/backend/cuda/row_divergence.hpp>
 #include <attune/backend/cuda/token_logps.hpp>
+#include <attune/backend/cuda/update.hpp>
 #include <attune/divergence/forward_kl.hpp>
 #include <attune/divergence/jensen_shannon.hpp>
 #include <attune/divergence/reverse_kl.hpp>
@@ -20,6 +21,7 @@
 #include "rows/closeness.hpp"
 
 #include <cstdio>
+#include <memory>
 
 namespace attune_test {
 
@@ -266,6 +268,7 @@ template <class Machine, class T> struct kernel_cases {
     about_fused();
     about_fused_order();
     about_divergences();
+    about_updates();
     if constexpr (std::is_same_v<T, float>) about_objectives(), about_arguments();
   }
   void now(const char* what, const layout& l) {
@@ -620,6 +623,63 @@ template <class Machine, class T> struct kernel_cases {
       attune::row_divergence(machine.policy(), attune::divergence::forward_kl{}, p.get(), q.get(), one.get());
       ATTUNE_EXPECT(one.host()[0] == all.host()[2]);
     }
+  }
+
+  /// A model of many tensors, of which some are empty and some longer than a block's run, against the host's update of each. 0: strided ones.
+  template <class Master, bool Averages = true, class MakeCompanion> void expect_update(const char* name, double weight, const MakeCompanion& companion_of) {
+    situation = std::string(name) + " of " + name_of<Master>() + " by " + name_of<T>();
+    const std::vector<std::int64_t> sizes = [] {
+      std::vector<std::int64_t> x{5, 0, 70000, 1, 1003, 65536};
+      for (int i = 0; i < 60; ++i) x.push_back(3 + 17 * i);
+      return x;
+    }();
+    std::vector<std::unique_ptr<vector<Master>>> references, residuals;
+    std::vector<std::unique_ptr<vector<T>>> policies;
+    std::vector<std::vector<Master>> expected, expected_residuals;
+    using companion = decltype(companion_of(references[0]->get()));
+    std::vector<attune::device_model_tensor<Master, T, companion>> model;
+    attune::update_report total;
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+      std::vector<Master> before = normals<Master>(sizes[i], 1, unsigned(i)), residual(before.size());
+      const std::vector<T> from_policy = normals<T>(sizes[i], 1, unsigned(i + 1000));
+      references.push_back(std::make_unique<vector<Master>>(before));
+      residuals.push_back(std::make_unique<vector<Master>>(residual));
+      policies.push_back(std::make_unique<vector<T>>(from_policy));
+      model.push_back({references[i]->get(), policies[i]->get(), companion_of(residuals[i]->get())});
+      if constexpr (Averages) total += attune::soft_update(before, from_policy, weight, companion_of(view<Master>(residual)));
+      else total += attune::hard_update(before, from_policy, companion_of(view<Master>(residual)));
+      expected.push_back(before), expected_residuals.push_back(residual);
+    }
+    vector<attune::update_report> report(1, {7, 7, 7});
+    if constexpr (Averages) attune::soft_update(machine.policy(), model, weight, report.get());
+    else attune::hard_update(machine.policy(), model, report.get());
+    const attune::update_report found = report.host()[0];
+    ATTUNE_EXPECT(found.elements == total.elements && found.stalled == total.stalled && found.non_finite == total.non_finite);
+    bool all = true, kept = true;
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+      all = all && same_bits(references[i]->host(), expected[i]);
+      kept = kept && same_bits(residuals[i]->host(), expected_residuals[i]);
+    }
+    ATTUNE_EXPECT(all);
+    ATTUNE_EXPECT(kept);
+  }
+  void about_updates() {
+    const auto none = [](const auto&) { return attune::detail::no_companion{}; };
+    const auto at_random = [](const auto&) { return attune::stochastic_rounding{.seed = 3, .step = 5}; };
+    expect_update<float>("soft_update", 0.125, none);
+    if constexpr (sizeof(T) == 2) {
+      expect_update<attune::bfloat16>("soft_update with residual", 0.125, [](const auto& x) { return attune::compensation{x}; });
+      expect_update<attune::bfloat16>("soft_update at random", 0.01, at_random);
+      expect_update<attune::bfloat16, false>("hard_update", 1, none);
+    }
+    vector<float> a(as<float>({1, 2, 3, 4})), b(as<float>({5, 6, 7, 8}));
+    using one = attune::device_model_tensor<float>;
+    const auto refusal = [&](const std::vector<one>& model, double weight) { return error_text([&] { attune::soft_update(machine.policy(), model, weight); }); };
+    ATTUNE_EXPECT(contains(refusal({{a.get(), b.get()}, {a.get(), b.get()}}, 0.5), "overlaps tensor 1 in memory"));
+    ATTUNE_EXPECT(contains(refusal({{a.get(), b.get()}}, 1.5), "policy_weight is 1.5"));
+    ATTUNE_EXPECT(contains(refusal({}, 0.5), "the model has no tensors"));
+    attune::soft_update(machine.policy(), a.get(), b.get(), 0.5);
+    ATTUNE_EXPECT(a.host() == as<float>({3, 4, 5, 6}));
   }
 
   void about_arguments() {

@@ -67,6 +67,16 @@ template <class T> void count_launches(attune_test::launch_counter& counter, cud
   counter.expect("logits_gradient, a coefficient a sequence", {.launches = 1}, [&] {
     attune::logits_gradient(policy, x, y, state, attune::sequence_coefficients<A>{.values = c, .rows_per_sequence = 1}, x);
   });
+  std::vector<gpu::memory<float>*> masters;
+  std::vector<gpu::memory<T>*> weights;
+  std::vector<attune::device_model_tensor<float, T>> model;
+  for (std::size_t i = 0; i < 100; ++i) {
+    masters.push_back(new gpu::memory<float>(std::vector<float>(5))), weights.push_back(new gpu::memory<T>(std::vector<T>(5)));
+    model.push_back({view<float, 1, device>(masters[i]->data(), {5}), view<const T, 1, device>(weights[i]->data(), {5})});
+  }
+  counter.expect("soft_update of a tensor", {.launches = 1}, [&] { attune::soft_update(policy, model[0].reference, model[0].policy, 0.5); });
+  counter.expect("soft_update of 100 tensors", {.launches = 3}, [&] { attune::soft_update(policy, model, 0.5); });
+  for (std::size_t i = 0; i < 100; ++i) delete masters[i], delete weights[i];
   counter.expect("row_divergence, value", {.launches = 1}, [&] { attune::row_divergence(policy, attune::divergence::forward_kl{}, x, x, logps); });
   counter.expect("row_divergence, value and gradient", {.launches = 1}, [&] { attune::row_divergence(policy, attune::divergence::jensen_shannon{}, x, x, logps, x, c); });
   counter.expect("fused_logits_gradient", {.launches = 1}, [&] { attune::fused_logits_gradient(policy, x, y, objective, logps, x); });

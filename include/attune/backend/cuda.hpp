@@ -7,3 +7,4 @@
 #include <attune/backend/cuda/policy.hpp>
 #include <attune/backend/cuda/row_divergence.hpp>
 #include <attune/backend/cuda/token_logps.hpp>
+#include <attune/backend/cuda/update.hpp>
