@@ -288,7 +288,7 @@ template <class Execution, class T, class P, class Companion>
 update_report update(const Execution& execution, std::span<const model_tensor<T, P, Companion>> model, double policy_weight) {
   require_types<T, P, Companion>();
   check_weight(policy_weight);
-  check_model(model);
+  check_model<model_tensor<T, P, Companion>>(model);
   return run_update(execution, model, [&](const model_tensor<T, P, Companion>& x, chunk_range range) {
     return run_kernel<native_pack<arithmetic<T>>, soft_kernel>(&x, policy_weight, range);
   });

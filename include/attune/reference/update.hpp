@@ -134,12 +134,18 @@ void check_tensor(const Tensor& x) {
 }
 
 /// The same of every tensor of a model; and what is written for one is neither read nor written for another.
-template <class T, class P, class Companion>
-void check_model(std::span<const model_tensor<T, P, Companion>> model) {
+template <class Tensor>
+void check_model(std::span<const Tensor> model) {
+  using Companion = std::remove_cvref_t<decltype(model[0].companion)>;
+  constexpr bool has_memory = is_rounded_copy<Companion> || is_compensation<Companion>;
   if (model.size() == 1) return check_tensor(model[0]);
-  const auto written_for = [&](std::size_t i, const auto& x) {
-    const auto companion = memory_of(model[i].companion);
-    return overlap(model[i].reference, x) || overlap(companion, x);
+  const auto written_for = [&](const Tensor& x, const auto& memory) {
+    if constexpr (has_memory) return overlap(x.reference, memory) || overlap(memory_of(x.companion), memory);
+    else return overlap(x.reference, memory);
+  };
+  const auto meets = [&](const Tensor& x, const Tensor& y) {
+    if constexpr (has_memory) return written_for(x, y.reference) || written_for(x, memory_of(y.companion)) || written_for(x, y.policy);
+    else return written_for(x, y.reference) || written_for(x, y.policy);
   };
   for (std::size_t i = 0; i < model.size(); ++i) {
     try {
@@ -148,7 +154,7 @@ void check_model(std::span<const model_tensor<T, P, Companion>> model) {
       throw error(std::string(e.what()) + " (tensor " + text((long long)i) + " of the model)");
     }
     for (std::size_t k = 0; k < model.size(); ++k) {
-      if (i != k && (written_for(i, model[k].reference) || written_for(i, memory_of(model[k].companion)) || written_for(i, model[k].policy))) {
+      if (i != k && meets(model[i], model[k])) {
         throw error("attune: what is written for tensor " + text((long long)i) + " of the model overlaps tensor " + text((long long)k) +
                     " in memory; expected tensors of their own, and tied weights once");
       }

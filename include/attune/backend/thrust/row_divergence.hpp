@@ -46,11 +46,6 @@ divergence_task<T, U> divergence_task_of(const view<const T, 2, device>& policy,
   return task;
 }
 
-template <class G> double power_of(const G& generator) {
-  if constexpr (divergence::power_generator<G>) return generator.power();
-  else return not_a_number<double>;
-}
-
 template <divergence::generator G, class T, class U>
 void row_divergence_on_device(const auto& policy, const G& generator, const view<const T, 2, device>& policy_logits, const view<const U, 2, device>& target_logits,
                               const view<arithmetic<T>, 1, device>& values, const view<T, 2, device>& gradient,
@@ -59,16 +54,13 @@ void row_divergence_on_device(const auto& policy, const G& generator, const view
   static_assert(std::same_as<A, arithmetic<U>>, "attune: policy_logits and target are computed with in different types; expected both double, or neither");
   validate(generator);
   require_divergence(policy_logits, target_logits, values, gradient, coefficients, o);
-  require_columns(policy_logits, "policy_logits");
-  require_columns(target_logits, "target_logits");
-  require_columns(gradient, "gradient");
+  require_pair_columns(policy_logits, target_logits, gradient);
   const device_report report{require_report(o.report)};
   const divergence_task<T, U> task = divergence_task_of(policy_logits, target_logits, o);
   if (task.rows == 0) return launch(policy, 1, begin_report{report, 0});
 
   const std::int64_t threads = task.rows << task.log2;
-  const double power = power_of(generator);
-  const device_cross kind = power == 0 ? device_cross::forward : power == 1 ? device_cross::reverse : device_cross::none;
+  const device_cross kind = cross_of(generator);
   const A rate = device_unit<A> * static_cast<A>(1 / o.temperature);
   const auto mask = strided_of(o.mask);
   const auto weights = strided_of(coefficients);

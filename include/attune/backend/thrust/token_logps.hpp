@@ -22,23 +22,11 @@ void token_logps_on_device(const auto& policy, const view<const T, 2, device>& l
                            const row_statistics<arithmetic<T>, device>& statistics) {
   using A = arithmetic<T>;
   const std::int64_t rows = logits.extent(0), classes = logits.extent(1);
-  require_row_options<A>(o);
-  require_columns(logits, "logits");
-  require_rows(targets, rows, "targets");
-  require_rows(logps, rows, "logps");
-  require_rows_if_given(states, rows, "states");
-  require_rows_if_given(o.mask, rows, "row_options.mask");
-  require_rows_if_given(statistics.entropies, rows, "row_statistics.entropies");
-  require_rows_if_given(statistics.argmax, rows, "row_statistics.argmax");
-  require_distinct(logps, "logps");
-  require_distinct(states, "states");
-  require_distinct(statistics.entropies, "row_statistics.entropies");
-  require_distinct(statistics.argmax, "row_statistics.argmax");
+  const row_selection selection = require_token_logps(logits, targets, logps, states, o, statistics);
   const device_report report{require_report(o.report)};
   const int log2 = lanes_log2(classes, sizeof(T));
   const std::int64_t threads = rows << log2;
   std::byte* workspace = require_workspace(o.workspace, token_logps_workspace<T>(rows, classes, WithStatistics), "token_logps");
-  const row_selection selection = selection_of(targets, classes, o);
   if (o.checked) require_device_labels(policy, selection, rows);
   if (rows == 0) return launch(policy, 1, begin_report{report, 0});
 

@@ -2,53 +2,23 @@
 #pragma once
 
 #include <attune/backend/thrust/policy.hpp>
-#include <attune/exec/device/update.hpp>
+#include <attune/exec/device/update_arguments.hpp>
 #include <attune/reference/hard_update.hpp>
 
 namespace attune {
 namespace detail {
 
-/// As model_tensor, in device memory.
-template <class T, class P, class Companion> struct device_tensor {
-  view<T, 1, device> reference;
-  view<const P, 1, device> policy;
-  Companion companion;
-};
-
-template <class Companion> constexpr void require_device_companion() {
-  if constexpr (is_rounded_copy<Companion> || is_compensation<Companion>) {
-    static_assert(std::same_as<typename decltype(memory_of(Companion{}))::space, device>,
-                  "attune: the reference lies on the device and its companion in host memory; attune never copies between them");
-  }
-}
-
 template <bool Averages, class Reference, class Parameters, class Companion>
 void update_on_device(const auto& execution, Reference&& reference, Parameters&& policy, double policy_weight, const Companion& companion,
                       const view<update_report, 1, device>& report) {
-  using T = reference_element<Reference>;
-  using P = std::remove_const_t<reference_element<Parameters>>;
-  using body = update_elements<T, P, Companion>;
-  require_types<T, P, Companion>();
-  require_device_companion<Companion>();
-  static_assert(!Averages || can_average<T, Companion>,
-                "attune: a 16-bit reference alone cannot be averaged: small steps are rounded away and it never moves; see soft_update");
-  const device_tensor<T, P, Companion> x{static_cast<Reference&&>(reference), static_cast<Parameters&&>(policy), companion};
+  const auto x = device_tensor_of<Averages>(static_cast<Reference&&>(reference), static_cast<Parameters&&>(policy), companion);
   check_weight(policy_weight);
   check_tensor(x);
   if (!report.absent()) require_extent(report.extent(0), 1, "report", "the one report of a call");
 
-  const std::int64_t size = x.reference.extent(0);
-  body work{.reference = {x.reference.data(), x.reference.stride(0)},
-            .policy = {const_cast<P*>(x.policy.data()), x.policy.stride(0)},
-            .memory = {},
-            .size = size,
-            .weight = static_cast<arithmetic<T>>(policy_weight),
-            .random = {},
-            .report = report.data()};
-  if constexpr (body::has_memory) work.memory = {memory_of(companion).data(), memory_of(companion).stride(0)};
-  if constexpr (is_stochastic<Companion>) work.random = rounding_noise(companion);
-  if (!report.absent()) launch(execution, 1, begin_update_report{report.data(), size});
-  launch(execution, (size + body::count - 1) / body::count, work);
+  const auto work = update_of(x, policy_weight, report.data());
+  if (!report.absent()) launch(execution, 1, begin_update_report{report.data(), work.size});
+  launch(execution, (work.size + work.count - 1) / work.count, work);
 }
 
 }  // namespace detail

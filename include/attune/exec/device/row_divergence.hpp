@@ -9,6 +9,15 @@
 
 namespace attune::detail {
 
+/// The sum beside the normalisers that tells a generator's divergence, if there is one: those of the KL divergences.
+template <class G> device_cross cross_of(const G& generator) {
+  if constexpr (divergence::power_generator<G>) {
+    return generator.power() == 0 ? device_cross::forward : generator.power() == 1 ? device_cross::reverse : device_cross::none;
+  } else {
+    return device_cross::none;
+  }
+}
+
 /// The generator on the classes of a pair of rows (rows/divergence_kernels.hpp has it on lanes).
 template <real A, class G> struct pair_terms {
   G generator;
@@ -41,6 +50,18 @@ template <real A, class G> struct pair_terms {
   static ATTUNE_FN A product(double limit, A mass) { return is_finite(limit) ? static_cast<A>(limit) * mass : static_cast<A>(limit); }
 };
 
+template <real A, class G> struct term_summer {
+  pair_terms<A, G> terms;
+  double term, weight;
+
+  template <int N> ATTUNE_FN void operator()(const A (&x)[N], const A (&y)[N]) {
+    A t[N], w[N];
+    for (int k = 0; k < N; ++k) t[k] = terms.term(x[k], y[k]), w[k] = terms.weight(x[k], y[k]);
+    term += static_cast<double>(folded_sum<N>(t));
+    weight += static_cast<double>(folded_sum<N>(w));
+  }
+};
+
 /// Third launch where the value is not known: sums of terms and weights of the generator.
 template <class G, class T, class U> struct divergence_term_lanes {
   using A = arithmetic<T>;
@@ -57,24 +78,11 @@ template <class G, class T, class U> struct divergence_term_lanes {
     const std::int64_t n = i >> log2_lanes;
     const int lanes = 1 << log2_lanes, lane = static_cast<int>(i & (lanes - 1));
     if ((mask.given() && mask(n) == 0) || states[n].policy_sum != states[n].policy_sum) return;
-    summer sum{pair_terms<A, G>(generator, states[n], temperature), 0, 0};
+    term_summer<A, G> sum{pair_terms<A, G>(generator, states[n], temperature), 0, 0};
     for_lane_pairs(policy.row(n), target.row(n), lane, lanes, sum);
     parts[i].term = sum.term;
     parts[i].weight = sum.weight;
   }
-
- private:
-  struct summer {
-    pair_terms<A, G> terms;
-    double term, weight;
-
-    template <int N> ATTUNE_FN void operator()(const A (&x)[N], const A (&y)[N]) {
-      A t[N], w[N];
-      for (int k = 0; k < N; ++k) t[k] = terms.term(x[k], y[k]), w[k] = terms.weight(x[k], y[k]);
-      term += static_cast<double>(folded_sum<N>(t));
-      weight += static_cast<double>(folded_sum<N>(w));
-    }
-  };
 };
 /// Fourth launch, of a thread a row.
 template <real A> struct divergence_term_rows {
@@ -114,9 +122,12 @@ template <class G, class T, class U> struct divergence_gradient_lanes {
 
   ATTUNE_FN void operator()(std::int64_t i) const {
     const std::int64_t n = i >> log2_lanes;
-    const int lanes = 1 << log2_lanes, lane = static_cast<int>(i & (lanes - 1));
+    const int lanes = 1 << log2_lanes;
+    write_row(n, static_cast<int>(i & (lanes - 1)), lanes, states[n]);
+  }
+  /// A lane's part of row n.
+  ATTUNE_FN void write_row(std::int64_t n, int lane, int lanes, const pair_state& s) const {
     const strided_row<T> out = gradient.row(n);
-    const pair_state s = states[n];
     const double coefficient = coefficients.given() ? static_cast<double>(coefficients(n)) : 1;
     if (mask.given() && mask(n) == 0) return fill_vectors(out, lane, lanes, out.size, A(0));
     if (s.policy_sum != s.policy_sum) return fill_vectors(out, lane, lanes, out.size, static_cast<A>(nan_double()));

@@ -63,43 +63,11 @@ template <class T> ATTUNE_FN void fill_vectors(const strided_row<T>& out, int la
   }
 }
 
-/// Of rows 2^log2_lanes threads.
-template <class T, bool Capped> struct logits_gradient_lanes {
+/// What rows have in common in d loss / d logits.
+template <class T, bool Capped> struct gradient_scale {
   using A = arithmetic<T>;
-  strided_rows<const T> logits;
-  strided_rows<T> gradient;
-  row_selection selection;
-  strided<const row_state> states;
-  coefficient_reader<A> coefficients;
-  strided<const A> entropies, entropy_coefficients, log_sum_exp_coefficients;
   double temperature, softcap;
-  int log2_lanes;
-  device_report report;
 
-  ATTUNE_FN void operator()(std::int64_t i) const {
-    const std::int64_t n = i >> log2_lanes;
-    const int lanes = 1 << log2_lanes, lane = static_cast<int>(i & (lanes - 1)), y = selection.label(n);
-    const strided_row<T> out = gradient.row(n);
-    if (y == row_selection::unread) {
-      if (lane == 0) report.masked();
-      return fill_vectors(out, lane, lanes, logits.columns, A(0));
-    }
-    const row_coefficients c = coefficients_of(n);
-    const double entropy = at(entropies, n);
-    const row_state state = states(n);
-    const bool zero = c.logp == 0 && c.entropy == 0 && c.log_sum_exp == 0 && y >= 0;
-    if (zero || !is_number(state, c, entropy) || y < 0) {
-      if (lane == 0 && !zero) report.non_finite();
-      return fill_vectors(out, lane, lanes, logits.columns, zero ? A(0) : static_cast<A>(nan_double()));
-    }
-    write_vectors(n, y, out, lane, lanes, line_of(state, c, entropy));
-  }
-
- private:
-  ATTUNE_FN row_coefficients coefficients_of(std::int64_t n) const {
-    return {coefficients(n), at(entropy_coefficients, n), at(log_sum_exp_coefficients, n)};
-  }
-  static ATTUNE_FN double at(const strided<const A>& x, std::int64_t n) { return x.given() ? static_cast<double>(x(n)) : 0; }
   static ATTUNE_FN bool is_number(const row_state& state, const row_coefficients& c, double entropy) {
     return is_finite(c.logp) && is_finite(c.entropy) && is_finite(c.log_sum_exp) && is_finite(state.shift) && is_finite(state.sum) && state.sum > 0 &&
            (c.entropy == 0 || is_finite(entropy));
@@ -114,25 +82,88 @@ template <class T, bool Capped> struct logits_gradient_lanes {
     return {top, device_unit<A> * static_cast<A>(1 / temperature), static_cast<A>(with_line ? mass : mass * factor), static_cast<A>(factor),
             static_cast<A>(-c.entropy / temperature), static_cast<A>(softcap)};
   }
-  /// The target's: 1 - p_y from the sum of the others, in double and rounded once, so that a confident token keeps its gradient. What it is made of
-  /// is read again: kept, it would take registers from the loop.
-  ATTUNE_FN A target_element(std::int64_t n, int y) const {
-    const row_state state = states(n);
-    const row_coefficients c = coefficients_of(n);
-    const double given = static_cast<double>(static_cast<A>(logits.row(n)(y))), x = Capped ? softcap_of(given, softcap) : given;
+  /// The target's element, of its logit: 1 - p_y from the sum of the others, in double and rounded once, so that a confident token keeps its gradient.
+  ATTUNE_FN A target_element(double given, const row_state& state, const row_coefficients& c, double entropy) const {
+    const double x = Capped ? softcap_of(given, softcap) : given;
     if (x == -infinity<double>) return 0;
     const double z = x / temperature - state.shift, e = std::exp(z), slope = Capped ? 1 - (x / softcap) * (x / softcap) : 1;
     const double others = c.logp * ((state.sum - e) / state.sum);
-    const double rest = e / state.sum * (c.log_sum_exp - (c.entropy != 0 ? c.entropy * (z - std::log(state.sum) + at(entropies, n)) : 0));
+    const double rest = e / state.sum * (c.log_sum_exp - (c.entropy != 0 ? c.entropy * (z - std::log(state.sum) + entropy) : 0));
     return static_cast<A>(slope * (others + rest) / temperature);
   }
+};
 
+template <class T, bool Capped>
+ATTUNE_FN void write_vector(const strided_row<const T>& x, const strided_row<T>& out, int first, const gradient_line<arithmetic<T>, Capped>& line) {
+  arithmetic<T> v[vector_length<T>];
+  load_vector(x, first, -infinity<arithmetic<T>>, v);
+  for (arithmetic<T>& each : v) each = line(each);
+  store_vector(out, first, v);
+}
+template <class T, bool Capped> ATTUNE_FN vector_words gradient_words(const vector_words& words, const gradient_line<arithmetic<T>, Capped>& line) {
+  arithmetic<T> v[vector_length<T>];
+  unpack<T>(words, v);
+  for (int k = 0; k < vector_length<T>; ++k) v[k] = line(v[k]);
+  return packed<T>(v);
+}
+
+/// The rows of logits_gradient. What a row's line is made of is read where it is needed, and again for the target: kept, it would take registers from loops.
+template <class T, bool Capped> struct gradient_source {
+  using A = arithmetic<T>;
+  strided_rows<const T> logits;
+  strided_rows<T> gradient;
+  row_selection selection;
+  strided<const row_state> states;
+  coefficient_reader<A> coefficients;
+  strided<const A> entropies, entropy_coefficients, log_sum_exp_coefficients;
+  gradient_scale<T, Capped> scale;
+
+  enum fate { zero, none, number };
+  /// What becomes of row n with label y: zeros, NaNs, or numbers.
+  ATTUNE_FN fate fate_of(std::int64_t n, int y) const {
+    if (y == row_selection::unread) return zero;
+    const row_coefficients c = coefficients_of(n);
+    if (c.logp == 0 && c.entropy == 0 && c.log_sum_exp == 0 && y >= 0) return zero;
+    return y >= 0 && scale.is_number(states(n), c, at(entropies, n)) ? number : none;
+  }
+  ATTUNE_FN gradient_line<A, Capped> line(std::int64_t n) const { return scale.line_of(states(n), coefficients_of(n), at(entropies, n)); }
+  ATTUNE_FN A target(std::int64_t n, int y) const {
+    return scale.target_element(static_cast<double>(static_cast<A>(logits.row(n)(y))), states(n), coefficients_of(n), at(entropies, n));
+  }
+
+ private:
+  ATTUNE_FN row_coefficients coefficients_of(std::int64_t n) const {
+    return {coefficients(n), at(entropy_coefficients, n), at(log_sum_exp_coefficients, n)};
+  }
+  static ATTUNE_FN double at(const strided<const A>& x, std::int64_t n) { return x.given() ? static_cast<double>(x(n)) : 0; }
+};
+
+/// Of rows 2^log2_lanes threads.
+template <class T, bool Capped> struct logits_gradient_lanes {
+  using A = arithmetic<T>;
+  using source = gradient_source<T, Capped>;
+  source rows;
+  int log2_lanes;
+  device_report report;
+
+  ATTUNE_FN void operator()(std::int64_t i) const {
+    const std::int64_t n = i >> log2_lanes;
+    const int lanes = 1 << log2_lanes, lane = static_cast<int>(i & (lanes - 1)), y = rows.selection.label(n);
+    const strided_row<T> out = rows.gradient.row(n);
+    const auto fate = rows.fate_of(n, y);
+    if (fate == source::number) return write_vectors(n, y, out, lane, lanes, rows.line(n));
+    if (lane == 0 && y == row_selection::unread) report.masked();
+    if (lane == 0 && fate == source::none) report.non_finite();
+    fill_vectors(out, lane, lanes, rows.logits.columns, fate == source::zero ? A(0) : static_cast<A>(nan_double()));
+  }
+
+ private:
   ATTUNE_FN void write_vectors(std::int64_t n, int y, const strided_row<T>& out, int lane, int lanes, const gradient_line<A, Capped>& line) const {
     constexpr int length = vector_length<T>;
-    const strided_row<const T> x = logits.row(n);
+    const strided_row<const T> x = rows.logits.row(n);
     const int step = lanes * length, begin = first_written(out, lane);
     const bool has_target = y >= begin && (y - begin) % step < length;
-    const A target = has_target ? target_element(n, y) : A(0);  // before what it is made of may be overwritten
+    const A target = has_target ? rows.target(n, y) : A(0);  // before what it is made of may be overwritten
     int first = begin;
     for (; first < 0; first += step) write_vector(x, out, first, line);
     if (x.stride == 1 && out.stride == 1 && misalignment(x.data) == misalignment(out.data) && misalignment(out.data + first) == 0) {
@@ -141,20 +172,11 @@ template <class T, bool Capped> struct logits_gradient_lanes {
       for (; first + length <= x.size; first += step) {
         const vector_words words = next;
         if (first + step + length <= x.size) next = read_words(x.data + first + step);  // on its way while these are worked on
-        A v[length];
-        unpack<T>(words, v);
-        for (int k = 0; k < length; ++k) v[k] = line(v[k]);
-        write_words(packed<T>(v), out.data + first);
+        write_words(gradient_words<T>(words, line), out.data + first);
       }
     }
     for (; first < out.size; first += step) write_vector(x, out, first, line);
     if (has_target) out(y) = static_cast<T>(target);
-  }
-  static ATTUNE_FN void write_vector(const strided_row<const T>& x, const strided_row<T>& out, int first, const gradient_line<A, Capped>& line) {
-    A v[vector_length<T>];
-    load_vector(x, first, -infinity<A>, v);
-    for (A& each : v) each = line(each);
-    store_vector(out, first, v);
   }
 };
 

@@ -49,11 +49,9 @@ template <real A> struct divergence_rows {
   device_report report;
 
   ATTUNE_FN void operator()(std::int64_t n) const {
-    if (mask.given() && mask(n) == 0) {
-      report.masked();
+    if (!is_read(n)) {
       states[n] = {0, 1, 0, 1, 0, 0};
-      values(n) = 0;
-      return;
+      return leave(n);
     }
     pair_state s{-infinity<double>, 0, -infinity<double>, 0, 0, 0};
     const std::int64_t begin = n << log2_lanes, end = begin + (std::int64_t{1} << log2_lanes);
@@ -63,6 +61,21 @@ template <real A> struct divergence_rows {
     }
     double cross = 0;
     for (std::int64_t i = begin; i < end; ++i) add(parts[i], s, cross);
+    states[n] = s = known(s, cross);
+    if (kind != device_cross::none || s.value != s.value) write(n, s);
+  }
+
+  ATTUNE_FN bool is_read(std::int64_t n) const { return !mask.given() || mask(n) != 0; }
+  ATTUNE_FN void leave(std::int64_t n) const {
+    report.masked();
+    values(n) = 0;
+  }
+  ATTUNE_FN void write(std::int64_t n, const pair_state& s) const {
+    values(n) = static_cast<A>(s.value);
+    if (!is_finite(s.value) || (coefficients.given() && !is_finite(coefficients(n)))) report.non_finite();
+  }
+  /// With the divergence, where the sums tell it; all NaN where a row has no distribution.
+  ATTUNE_FN pair_state known(pair_state s, double cross) const {
     if (!(is_finite(s.policy_top) && is_finite(s.target_top) && is_finite(s.policy_sum) && is_finite(s.target_sum))) {
       s = {nan_double(), nan_double(), nan_double(), nan_double(), nan_double(), nan_double()};
     } else if (kind != device_cross::none) {
@@ -71,14 +84,9 @@ template <real A> struct divergence_rows {
       s.value = value < 0 ? 0 : value;
       s.weight = kind == device_cross::forward ? 0 : s.value;
     }
-    states[n] = s;
-    if (kind != device_cross::none || s.value != s.value) {
-      values(n) = static_cast<A>(s.value);
-      if (!is_finite(s.value) || (coefficients.given() && !is_finite(coefficients(n)))) report.non_finite();
-    }
+    return s;
   }
-
- private:
+  /// Adds what a lane has read to the sums, which are measured from the rows' largest elements.
   ATTUNE_FN void add(const pair_lane<A>& part, pair_state& s, double& cross) const {
     constexpr double nat = static_cast<double>(device_unit<A>);
     const double a = static_cast<double>(part.policy_sum), b = static_cast<double>(part.target_sum);

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+// attune::cuda. Where there is a GPU: the cases of kernel_cases.hpp on it, those of the emulated test. Under the substitute runtime (fake_runtime.cpp):
+// what each call launches, and that it neither waits, allocates nor copies. Else 77: compiled and linked.
+#include <attune/backend/cuda.hpp>
+
+#include "kernel_cases.hpp"
+#include "launch_budget.hpp"
+
+namespace {
+
+void require(cudaError_t status) {
+  if (status == cudaSuccess) return;
+  std::fprintf(stderr, "CUDA: %s\n", cudaGetErrorString(status));
+  std::exit(1);
+}
+
+struct gpu {
+  static constexpr std::int64_t classes[] = {1000, 1003, 50257}, large[] = {20000, 32000, 128256, 151936, 170000};
+  static inline cudaStream_t stream = nullptr;
+  attune::cuda policy() const { return {stream}; }
+
+  template <class T> class memory {
+   public:
+    explicit memory(const std::vector<T>& x) : size_(x.size()) {
+      if (size_ > 0) require(cudaMalloc(reinterpret_cast<void**>(&data_), size_ * sizeof(T)));
+      if (size_ > 0) require(cudaMemcpy(data_, x.data(), size_ * sizeof(T), cudaMemcpyHostToDevice));
+    }
+    memory(const memory&) = delete;
+    ~memory() { cudaFree(data_); }
+    T* data() { return data_; }
+    std::size_t size() const { return size_; }
+    std::vector<T> host() const {
+      require(cudaStreamSynchronize(stream));
+      std::vector<T> x(size_);
+      if (size_ > 0) require(cudaMemcpy(x.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost));
+      return x;
+    }
+
+   private:
+    T* data_ = nullptr;
+    std::size_t size_;
+  };
+};
+
+using attune::device;
+using attune::view;
+
+template <class T> void count_launches(attune_test::launch_counter& counter, cudaStream_t stream) {
+  using A = attune::arithmetic<T>;
+  constexpr std::int64_t n = 64, v = 128256;
+  const attune::cuda policy{stream};
+  gpu::memory<T> logits(std::vector<T>(std::size_t(2 * v)));  // of which nothing is read here
+  gpu::memory<A> numbers{std::vector<A>(std::size_t(n))};
+  gpu::memory<attune::row_state> states{std::vector<attune::row_state>(std::size_t(n))};
+  gpu::memory<std::int32_t> labels{std::vector<std::int32_t>(std::size_t(n))};
+  gpu::memory<attune::row_report> report{std::vector<attune::row_report>(1)};
+  const view<T, 2, device> x(logits.data(), {n, v}, {v, 1});
+  const view<A, 1, device> logps(numbers.data(), {n});
+  const view<const A, 1, device> c(numbers.data(), {n});
+  const view<attune::row_state, 1, device> state(states.data(), {n});
+  const view<const std::int32_t, 1, device> y(labels.data(), {n});
+  const attune::device_row_options reported{.report = view<attune::row_report, 1, device>(report.data(), {1})};
+  const auto objective = attune::row_objective(attune::ppo{}, n, attune::token_rows<A>{.old_logp = c, .advantage = c});
+  counter.expect("token_logps", {.launches = 1}, [&] { attune::token_logps(policy, x, y, logps, state); });
+  counter.expect("token_logps with statistics and report", {.launches = 2}, [&] { attune::token_logps(policy, x, y, logps, state, reported, {.entropies = logps}); });
+  counter.expect("logits_gradient in place", {.launches = 1}, [&] { attune::logits_gradient(policy, x, y, state, c, x); });
+  counter.expect("logits_gradient, a coefficient a sequence", {.launches = 1}, [&] {
+    attune::logits_gradient(policy, x, y, state, attune::sequence_coefficients<A>{.values = c, .rows_per_sequence = 1}, x);
+  });
+  std::vector<gpu::memory<float>*> masters;
+  std::vector<gpu::memory<T>*> weights;
+  std::vector<attune::device_model_tensor<float, T>> model;
+  for (std::size_t i = 0; i < 100; ++i) {
+    masters.push_back(new gpu::memory<float>(std::vector<float>(5))), weights.push_back(new gpu::memory<T>(std::vector<T>(5)));
+    model.push_back({view<float, 1, device>(masters[i]->data(), {5}), view<const T, 1, device>(weights[i]->data(), {5})});
+  }
+  counter.expect("soft_update of a tensor", {.launches = 1}, [&] { attune::soft_update(policy, model[0].reference, model[0].policy, 0.5); });
+  counter.expect("soft_update of 100 tensors", {.launches = 3}, [&] { attune::soft_update(policy, model, 0.5); });
+  for (std::size_t i = 0; i < 100; ++i) delete masters[i], delete weights[i];
+  counter.expect("row_divergence, value", {.launches = 1}, [&] { attune::row_divergence(policy, attune::divergence::forward_kl{}, x, x, logps); });
+  counter.expect("row_divergence, value and gradient", {.launches = 1}, [&] { attune::row_divergence(policy, attune::divergence::jensen_shannon{}, x, x, logps, x, c); });
+  counter.expect("fused_logits_gradient", {.launches = 1}, [&] { attune::fused_logits_gradient(policy, x, y, objective, logps, x); });
+}
+
+int count_launches() {
+  cudaStream_t stream = nullptr;
+  cudaStreamCreate(&stream);
+  attune_test::launch_counter counter(stream), wrong(stream, true);
+  count_launches<float>(counter, stream);
+  count_launches<attune::bfloat16>(counter, stream);
+  wrong.expect("planted: the stream is not the call's", {.launches = 1}, [&] { attune::detail::launch(attune::cuda{}, 1, attune::detail::begin_report{}); });
+  // A launch that CUDA refuses is an error that names the call; and rows that do not fit into a grid are refused before.
+  const auto refusal = [&](const attune::detail::block_grid& grid) {
+    return attune_test::error_text([&] { launch_blocks(attune::cuda{stream}, grid, attune::detail::token_logps_block<float, false>{}); });
+  };
+  attune_test::situation = "refused launches";
+  ATTUNE_EXPECT(attune_test::contains(refusal({"token_logps", 1, 1, 2048, 1}), "attune: token_logps: cudaLaunchKernelEx: "));
+  ATTUNE_EXPECT(attune_test::contains(refusal({"token_logps", std::int64_t{1} << 31, 1, 64, 1}), "was given 2147483648 rows; expected 2147483647 or fewer"));
+  ATTUNE_EXPECT(wrong.failures() == 2);
+  cudaStreamDestroy(stream);
+  return counter.failures() + attune_test::failures;
+}
+
+}  // namespace
+
+/// With an argument: a part that a checker, which is slow, gets done.
+int main(int arguments, char**) {
+  if (attune_test::launch_counter(nullptr).counts()) return count_launches() == 0 ? 0 : 1;
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+    std::puts("skipped: compiled and linked; there is no GPU to run on");
+    return 77;
+  }
+  require(cudaStreamCreate(&gpu::stream));
+  if (arguments > 1) attune_test::kernel_cases<gpu, float>{}.about_rows_not_read(), attune_test::kernel_cases<gpu, attune::bfloat16>{}.about_fused_order();
+  const int failed = arguments > 1 ? attune_test::failures : attune_test::run_kernel_cases<gpu>();
+  std::printf("%d failures\n", failed);
+  return failed == 0 ? 0 : 1;
+}
