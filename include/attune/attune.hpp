@@ -98,6 +98,7 @@
 #include <attune/exec/cuda/token_logps.hpp>
 #include <attune/exec/cuda/update.hpp>
 #include <attune/exec/device/element_group.hpp>
+#include <attune/exec/device/policy.hpp>
 #include <attune/exec/device/row_arguments.hpp>
 #include <attune/exec/device/row_divergence.hpp>
 #include <attune/exec/device/row_gradient.hpp>
@@ -107,6 +108,7 @@
 #include <attune/exec/device/row_reading.hpp>
 #include <attune/exec/device/row_selection.hpp>
 #include <attune/exec/device/row_sums.hpp>
+#include <attune/exec/device/sequence.hpp>
 #include <attune/exec/device/sequence_sums.hpp>
 #include <attune/exec/device/token_logps.hpp>
 #include <attune/exec/device/update.hpp>
