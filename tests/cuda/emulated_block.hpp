@@ -5,6 +5,7 @@
 #pragma once
 
 #include <attune/exec/cuda/block.hpp>
+#include <attune/exec/device/policy.hpp>
 #include <attune/exec/device/row_arguments.hpp>
 
 #include <cstdio>
@@ -237,3 +238,4 @@ template <class Find> attune::detail::bad_label first_bad(const emulated&, std::
 }  // namespace attune_test
 
 template <> inline constexpr bool attune::detail::is_block_policy<attune_test::emulated> = true;
+template <> inline constexpr bool attune::detail::is_device_policy<attune_test::emulated> = true;

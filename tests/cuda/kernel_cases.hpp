@@ -13,6 +13,7 @@
 #include <attune/divergence/forward_kl.hpp>
 #include <attune/divergence/jensen_shannon.hpp>
 #include <attune/divergence/reverse_kl.hpp>
+#include <attune/exec/device/sequence.hpp>
 #include <attune/exec/evaluate_tokens.hpp>
 #include <attune/policy/kl/combinations.hpp>
 #include <attune/policy/penalised.hpp>
@@ -269,7 +270,7 @@ template <class Machine, class T> struct kernel_cases {
     about_fused_order();
     about_divergences();
     about_updates();
-    if constexpr (std::is_same_v<T, float>) about_objectives(), about_arguments();
+    if constexpr (std::is_same_v<T, float>) about_sums(), about_objectives(), about_arguments();
   }
   void now(const char* what, const layout& l) {
     situation = std::string(name_of<T>()) + ", " + what + ", " + std::to_string(l.rows) + " x " + std::to_string(l.columns) + ", strides " + std::to_string(l.row_stride) + " " +
@@ -437,6 +438,17 @@ template <class Machine, class T> struct kernel_cases {
         expect_gradient(x, l, on_host(x, l, t), t.entropy_coefficients.empty(), [&](matrix& logits, view<T, 2, device> out) { gradient(logits, t, out); });
       }
     }
+  }
+  /// Sums over tokens and their transpose: a body a thread, the same on any policy.
+  void about_sums() {
+    situation = "sums over sequences";
+    vector<A> tokens(as<A>({1, 2, 4, 8, 16, 32})), sums(2, A(777)), coefficients(6, A(777));
+    vector<std::uint8_t> mask({1, 1, 0, 1, 0, 1});
+    const view<A, 2, device> padded(tokens.memory.data(), {2, 3}), spread(coefficients.memory.data(), {2, 3});
+    const view<const std::uint8_t, 2, device> active(mask.memory.data(), {2, 3});
+    attune::sequence_logps(machine.policy(), padded, active, sums.get());
+    attune::token_coefficients(machine.policy(), sums.get(), active, spread);
+    ATTUNE_EXPECT(sums.host() == as<A>({3, 40}) && coefficients.host() == as<A>({3, 3, 0, 40, 0, 40}));
   }
   void about_sequences() {
     const layout l{6, 100, 100, 1, 0};

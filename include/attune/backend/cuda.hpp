@@ -8,3 +8,4 @@
 #include <attune/backend/cuda/row_divergence.hpp>
 #include <attune/backend/cuda/token_logps.hpp>
 #include <attune/backend/cuda/update.hpp>
+#include <attune/exec/device/sequence.hpp>

@@ -8,7 +8,7 @@
 #include <attune/backend/thrust/logits_gradient.hpp>
 #include <attune/backend/thrust/policy.hpp>
 #include <attune/backend/thrust/row_divergence.hpp>
-#include <attune/backend/thrust/sequence.hpp>
 #include <attune/backend/thrust/token_logps.hpp>
 #include <attune/backend/thrust/update.hpp>
 #include <attune/backend/thrust/vectors.hpp>
+#include <attune/exec/device/sequence.hpp>

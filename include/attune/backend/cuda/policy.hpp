@@ -3,6 +3,7 @@
 #pragma once
 
 #include <attune/exec/cuda/block.hpp>
+#include <attune/exec/device/policy.hpp>
 #include <attune/exec/device/row_arguments.hpp>
 
 #include <cuda_runtime.h>
@@ -18,6 +19,7 @@ struct cuda {
 namespace detail {
 
 template <> inline constexpr bool is_block_policy<cuda> = true;
+template <> inline constexpr bool is_device_policy<cuda> = true;
 
 inline void require_cuda(cudaError_t status, const char* call, const char* what) {
   if (status == cudaSuccess) return;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <attune/core/view.hpp>  // device, error
+#include <attune/exec/device/policy.hpp>
 
 #include <thrust/execution_policy.h>
 #include <thrust/for_each.h>
@@ -30,6 +31,8 @@ template <class P>
 concept thrust_policy = requires(const P& policy) { detail::thrust_policy_of(policy); };
 
 namespace detail {
+
+template <thrust_policy P> inline constexpr bool is_device_policy<P> = true;
 
 /// body(i) for i in [0, n): one launch, without allocation, copy or wait (but that of the policy, if it is one that waits).
 template <thrust_policy Policy, class Body> void launch(const Policy& policy, std::int64_t n, const Body& body) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <attune/backend/thrust/row_arguments.hpp>
+#include <attune/exec/device/policy.hpp>
+#include <attune/exec/device/row_arguments.hpp>
 #include <attune/exec/device/sequence_sums.hpp>
 #include <attune/rows/sequence.hpp>
 
@@ -52,14 +53,14 @@ void require_spread(const view<A, Rank, device>& tokens, const view<const std::u
 /// offsets[b + 1], offsets [B + 1] (int32 or int64). Both give the same bits. An offset that leads out of the tokens is never followed: the sum is NaN, and counted.
 /// report [1], optional: written, which takes one more launch.
 /// Cost  one launch, of a thread a sequence; no allocation, copy or wait but the policy's own.
-template <thrust_policy Policy, detail::any_real_tensor<2> Tokens>
+template <detail::device_policy Policy, detail::any_real_tensor<2> Tokens>
 void sequence_logps(const Policy& policy, Tokens&& token_logps, view<const std::uint8_t, 2, device> mask, view<detail::element_of<Tokens, 2>, 1, device> logps,
                     view<detail::element_of<Tokens, 2>, 1, device> lengths = {}, view<const detail::element_of<Tokens, 2>, 2, device> token_weights = {},
                     view<row_report, 1, device> report = {}) {
   const auto tokens = detail::readable_on_device<2>(static_cast<Tokens&&>(token_logps));
   detail::sequence_logps_on_device<detail::element_of<Tokens, 2>, 2>(policy, tokens, {}, mask, logps, lengths, token_weights, report, tokens.extent(0));
 }
-template <thrust_policy Policy, detail::any_real_tensor<1> Tokens, detail::any_labels Offsets>
+template <detail::device_policy Policy, detail::any_real_tensor<1> Tokens, detail::any_labels Offsets>
 void sequence_logps(const Policy& policy, Tokens&& token_logps, Offsets&& offsets, view<detail::element_of<Tokens, 1>, 1, device> logps,
                     view<detail::element_of<Tokens, 1>, 1, device> lengths = {}, view<const std::uint8_t, 1, device> mask = {},
                     view<const detail::element_of<Tokens, 1>, 1, device> token_weights = {}, view<row_report, 1, device> report = {}) {
@@ -71,7 +72,7 @@ void sequence_logps(const Policy& policy, Tokens&& token_logps, Offsets&& offset
 
 /// The transpose of sequence_logps on a device, in one launch. Where its result would only go into logits_gradient, and there are no weights of tokens, that
 /// takes sequence_coefficients itself. Tokens that belong to no packed sequence are not written.
-template <thrust_policy Policy, detail::any_real_tensor<1> Coefficients>
+template <detail::device_policy Policy, detail::any_real_tensor<1> Coefficients>
 void token_coefficients(const Policy& policy, Coefficients&& sequence_coefficients, view<const std::uint8_t, 2, device> mask,
                         view<detail::element_of<Coefficients, 1>, 2, device> coefficients,
                         view<const detail::element_of<Coefficients, 1>, 2, device> token_weights = {}) {
@@ -81,9 +82,9 @@ void token_coefficients(const Policy& policy, Coefficients&& sequence_coefficien
   detail::require_spread(coefficients, mask, token_weights);
   const detail::spread_coefficients<A> each{detail::strided_of(sequences), detail::tokens_of(mask), detail::tokens_of(token_weights),
                                             {{}, coefficients.extent(1)}, detail::tokens_of(coefficients)};
-  detail::launch(policy, coefficients.size(), detail::spread_coefficients_of_tokens<A>{each});
+  launch(policy, coefficients.size(), detail::spread_coefficients_of_tokens<A>{each});
 }
-template <thrust_policy Policy, detail::any_real_tensor<1> Coefficients, detail::any_labels Offsets>
+template <detail::device_policy Policy, detail::any_real_tensor<1> Coefficients, detail::any_labels Offsets>
 void token_coefficients(const Policy& policy, Coefficients&& sequence_coefficients, Offsets&& offsets,
                         view<detail::element_of<Coefficients, 1>, 1, device> coefficients, view<const std::uint8_t, 1, device> mask = {},
                         view<const detail::element_of<Coefficients, 1>, 1, device> token_weights = {}) {
@@ -92,7 +93,7 @@ void token_coefficients(const Policy& policy, Coefficients&& sequence_coefficien
   const auto places = detail::readable_on_device<1>(static_cast<Offsets&&>(offsets));
   detail::require_extent(sequences.extent(0), detail::require_offsets(places), "sequence_coefficients", "the number of sequences");
   detail::require_spread(coefficients, mask, token_weights);
-  detail::launch(policy, sequences.extent(0),
+  launch(policy, sequences.extent(0),
                  detail::spread_coefficients<A>{detail::strided_of(sequences), detail::tokens_of(mask), detail::tokens_of(token_weights),
                                                 {detail::labels_of(places), coefficients.extent(0)}, detail::tokens_of(coefficients)});
 }
