@@ -8,4 +8,6 @@
 #include <attune/backend/cuda/row_divergence.hpp>
 #include <attune/backend/cuda/token_logps.hpp>
 #include <attune/backend/cuda/update.hpp>
+#include <attune/exec/device/evaluate.hpp>
+#include <attune/exec/device/evaluate_tokens.hpp>
 #include <attune/exec/device/sequence.hpp>

@@ -3,12 +3,12 @@
 // policies.
 #pragma once
 
-#include <attune/backend/thrust/evaluate.hpp>
-#include <attune/backend/thrust/evaluate_tokens.hpp>
 #include <attune/backend/thrust/logits_gradient.hpp>
 #include <attune/backend/thrust/policy.hpp>
 #include <attune/backend/thrust/row_divergence.hpp>
 #include <attune/backend/thrust/token_logps.hpp>
 #include <attune/backend/thrust/update.hpp>
 #include <attune/backend/thrust/vectors.hpp>
+#include <attune/exec/device/evaluate.hpp>
+#include <attune/exec/device/evaluate_tokens.hpp>
 #include <attune/exec/device/sequence.hpp>

@@ -56,7 +56,7 @@ template <class T> struct sum_group_weights {
 template <class T, class O> struct evaluate_group_lanes {
   O objective;
   device_groups<T> batch;
-  gradient_scale scale;
+  loss_scale scale;
   double* sums;  ///< [lane_metrics, lanes]; null: no report is wanted
   std::int64_t lanes;
 

@@ -24,7 +24,7 @@ struct lane_totals {
 };
 
 /// What multiplies gradients: 1 / normalizer; or, where that is the batch's own weight, which the host does not know, of the sums that make it.
-struct gradient_scale {
+struct loss_scale {
   double given;
   const double* weights = nullptr;  ///< [lanes]
   std::int64_t lanes = 0;
@@ -54,7 +54,7 @@ template <class Kind, class T, class O> struct evaluate_lanes {
   using A = arithmetic<T>;
   O objective;
   device_batch<Kind, T> batch;
-  gradient_scale scale;
+  loss_scale scale;
   double* sums;  ///< [lane_metrics, lanes]; null: no report is wanted
   std::int64_t lanes;
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Stage 2 on a device.
+// Stage 2 on a device, whatever launches its bodies.
 #pragma once
 
-#include <attune/backend/thrust/row_arguments.hpp>  // workspaces
 #include <attune/exec/device/groups.hpp>
+#include <attune/exec/device/policy.hpp>
+#include <attune/exec/device/row_arguments.hpp>  // workspaces, first_bad
 #include <attune/exec/device/samples.hpp>
 #include <attune/exec/evaluate.hpp>
+
+#include <cstring>
 
 namespace attune {
 
@@ -41,38 +44,39 @@ template <class Kind, class T, class Batch, class Gradients> device_batch<Kind, 
   return result;
 }
 
-/// A sample that the host would refuse: its weight (member -1), or a length.
-struct bad_sample {
-  std::int64_t sample;
-  int member;
-  double value;
-};
+/// A sample that the host would refuse, as first_bad reports it: which member is wrong (-1: the weight), and then what it is, the bits of a double.
 template <class Kind, class T> struct find_bad_sample {
   device_batch<Kind, T> batch;
-  bool reads_lengths;
+  bool reads_lengths, value;
 
-  ATTUNE_FN bad_sample operator()(std::int64_t i) const {
-    if (batch.mask.given() && batch.mask(i) == 0) return {batch.size, 0, 0};
+  ATTUNE_FN bad_label operator()(std::int64_t i) const {
+    if (batch.mask.given() && batch.mask(i) == 0) return {batch.size, 0};
     const arithmetic<T> weight = batch.weight(i);
-    if (weight != weight) return {i, -1, static_cast<double>(static_cast<arithmetic<T>>(batch.weights(i)))};
+    if (weight != weight) return found(i, -1, static_cast<double>(static_cast<arithmetic<T>>(batch.weights(i))));
     for (int m = 0; reads_lengths && weight > 0 && m < int(member_count<Kind>); ++m) {
       const device_column& column = batch.members[m];
-      if (column.holds_lengths() && !(column.length(i) > 0)) return {i, m, column.length(i)};
+      if (column.holds_lengths() && !(column.length(i) > 0)) return found(i, m, column.length(i));
     }
-    return {batch.size, 0, 0};
+    return {batch.size, 0};
   }
-};
-struct first_bad_sample {
-  ATTUNE_FN bad_sample operator()(const bad_sample& a, const bad_sample& b) const { return b.sample < a.sample ? b : a; }
+
+ private:
+  ATTUNE_FN bad_label found(std::int64_t i, int member, double x) const {
+    std::int64_t bits = member;
+    if (value) __builtin_memcpy(&bits, &x, sizeof bits);
+    return {i, bits};
+  }
 };
 template <class Kind, class T, class Policy, class O>
 void require_device_samples(const Policy& policy, const O& objective, const device_batch<Kind, T>& batch) {
-  const thrust::counting_iterator<std::int64_t> first(0);
-  const bad_sample found = thrust::transform_reduce(policy, first, first + batch.size, find_bad_sample<Kind, T>{batch, reads<Kind>(objective, role::length)},
-                                                    bad_sample{batch.size, 0, 0}, first_bad_sample{});
-  if (found.sample == batch.size) return;
-  if (found.member < 0) throw_bad_weight(Kind::batch, found.sample, found.value);
-  throw_bad_length(Kind::batch, members<Kind>()[std::size_t(found.member)].name, found.sample, found.value);
+  const bool lengths = reads<Kind>(objective, role::length);
+  const bad_label found = first_bad(policy, batch.size, find_bad_sample<Kind, T>{batch, lengths, false});
+  if (found.row == batch.size) return;
+  const bad_label bits = first_bad(policy, batch.size, find_bad_sample<Kind, T>{batch, lengths, true});
+  double value = 0;
+  std::memcpy(&value, &bits.label, sizeof value);
+  if (found.label < 0) throw_bad_weight(Kind::batch, found.row, value);
+  throw_bad_length(Kind::batch, members<Kind>()[std::size_t(found.label)].name, found.row, value);
 }
 
 /// Launches `body` over lanes of `count` samples, and what comes before and after: sum_weights finds their weight where it is needed and not known (known
@@ -87,7 +91,7 @@ void launch_lanes(const Policy& policy, std::int64_t count, double known_weight,
 
   double *weights = sums + lane_metrics * lanes, *folded = weights + lanes;
   if (own_weight) launch(policy, lanes, sum_weights(weights, lanes));
-  const gradient_scale scale{normalizer > 0 ? 1 / normalizer : 0, own_weight ? weights : nullptr, lanes};
+  const loss_scale scale{normalizer > 0 ? 1 / normalizer : 0, own_weight ? weights : nullptr, lanes};
   launch(policy, lanes, body(scale, to != nullptr ? sums : nullptr, lanes));
   if (to == nullptr) return;
   launch(policy, lane_metrics * folded_parts, fold_lanes{sums, folded, lanes});
@@ -104,7 +108,7 @@ void evaluate_on_device(const Policy& policy, const O& objective, const Batch& b
   if (o.checked) require_device_samples<Kind, T>(policy, objective, samples);
   const double weight = samples.weights.given() || samples.mask.given() ? -1 : static_cast<double>(samples.size);
   launch_lanes(policy, samples.size, weight, is_paired<Kind>, o, [&](double* sums, std::int64_t lanes) { return sum_weights<Kind, T>{samples, sums, lanes}; },
-               [&](const gradient_scale& scale, double* sums, std::int64_t lanes) { return evaluate_lanes<Kind, T, O>{objective, samples, scale, sums, lanes}; });
+               [&](const loss_scale& scale, double* sums, std::int64_t lanes) { return evaluate_lanes<Kind, T, O>{objective, samples, scale, sums, lanes}; });
 }
 
 template <class T, class Policy, class O>
@@ -122,7 +126,7 @@ void evaluate_groups_on_device(const Policy& policy, const O& objective, const g
                            strided_of(batch.begin), column_of<T>(batch.length), strided_of(batch.mask), strided_of(gradients.logp)};
   const bool known = batch.weight.absent() && batch.mask.absent() && batch.begin.absent();  // else a group may have nothing in it
   launch_lanes(policy, count, known ? static_cast<double>(count) : -1, true, o, [&](double* sums, std::int64_t lanes) { return sum_group_weights<T>{d, sums, lanes}; },
-               [&](const gradient_scale& scale, double* sums, std::int64_t lanes) { return evaluate_group_lanes<T, O>{objective, d, scale, sums, lanes}; });
+               [&](const loss_scale& scale, double* sums, std::int64_t lanes) { return evaluate_group_lanes<T, O>{objective, d, scale, sums, lanes}; });
 }
 
 }  // namespace detail
@@ -134,13 +138,13 @@ void evaluate_groups_on_device(const Policy& policy, const O& objective, const g
 ///                    attune::pairs<float, attune::device>{.chosen = chosen, ...}, {.chosen = d_chosen, .rejected = d_rejected},
 ///                    {.workspace = workspace, .report = report});
 ///
-/// policy      any Thrust execution policy; tensors are views of device memory, device_vectors, or as_view(device_ptr, ...).
+/// policy      attune::cuda{stream}, or any Thrust execution policy; tensors are views of device memory, device_vectors, or as_view(device_ptr, ...).
 /// Values      loss and derivatives in float (double for double tensors), sums in double: those of the host to rounding.
 /// Order       gradients and report have the same bits on every run, on the same device and compiler.
 /// Cost        one launch; two more for the report, one more to find the weight of a batch with weights or a mask if no normalizer is given.
 ///             No allocation, copy or wait but the policy's own, unless `checked`.
 /// Throws      attune::error, before anything is launched: as on the host (of weights and lengths only if `checked`), and a workspace that is too small.
-template <thrust_policy Policy, class O, storage T>
+template <detail::device_policy Policy, class O, storage T>
 void evaluate(const Policy& policy, const O& objective, const pairs<T, device>& batch,
               const std::type_identity_t<pair_gradients<T, device>>& gradients = {}, const device_options& o = {}) {
   static_assert(pair_objective<O> || detailed_pair_objective<O>,
@@ -149,14 +153,14 @@ void evaluate(const Policy& policy, const O& objective, const pairs<T, device>& 
   detail::evaluate_on_device<kind, T>(policy, objective, batch, gradients, o);
 }
 /// The same over single completions.
-template <thrust_policy Policy, class O, storage T>
+template <detail::device_policy Policy, class O, storage T>
 void evaluate(const Policy& policy, const O& objective, const singles<T, device>& batch,
               const std::type_identity_t<single_gradients<T, device>>& gradients = {}, const device_options& o = {}) {
   static_assert(single_objective<O>, "attune: an objective on single completions is called as objective(const attune::single<S>&) for any scalar S");
   detail::evaluate_on_device<single_kind, T>(policy, objective, batch, gradients, o);
 }
 /// The same over a critic's values.
-template <thrust_policy Policy, class O, storage T>
+template <detail::device_policy Policy, class O, storage T>
 void evaluate(const Policy& policy, const O& objective, const values<T, device>& batch,
               const std::type_identity_t<value_gradients<T, device>>& gradients = {}, const device_options& o = {}) {
   static_assert(value_objective<O>, "attune: an objective on values is called as objective(const attune::value_estimate<S>&) for any scalar S");
@@ -165,7 +169,7 @@ void evaluate(const Policy& policy, const O& objective, const values<T, device>&
 
 /// The same over groups of up to max_device_group_size = 64 completions, a thread a group, in double. What the host refuses by reading it shows:
 /// a larger group, of which `begin` says, has a loss and gradients of NaN and is counted; begins out of range are never used as an index.
-template <thrust_policy Policy, class O, storage T>
+template <detail::device_policy Policy, class O, storage T>
 void evaluate(const Policy& policy, const O& objective, const groups<T, device>& batch,
               const std::type_identity_t<group_gradients<T, device>>& gradients = {}, const device_options& o = {}) {
   static_assert(group_objective<O>, "attune: an objective on groups is called as objective(const attune::group<S>&) for any scalar S, or as "

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Stage 2 of policy gradient on a device.
+// Stage 2 of policy gradient on a device, whatever launches its bodies.
 #pragma once
 
-#include <attune/backend/thrust/row_arguments.hpp>  // workspaces
+#include <attune/exec/device/policy.hpp>
+#include <attune/exec/device/row_arguments.hpp>  // workspaces
 #include <attune/exec/device/tokens.hpp>
 #include <attune/exec/evaluate_tokens.hpp>
 
@@ -100,7 +101,7 @@ void evaluate_tokens_on_device(const Policy& policy, const O& objective, const t
 /// Evaluates a policy-gradient objective over tokens in device memory: see evaluate of the host (exec/evaluate_tokens.hpp), whose formulas, layouts
 /// and meanings these are.
 ///
-/// policy      any Thrust execution policy; tensors are views of device memory.
+/// policy      attune::cuda{stream}, or any Thrust execution policy; tensors are views of device memory.
 /// Values      losses and derivatives in float (double for double tensors), sums in double: those of the host to rounding.
 /// Invalid     what the host refuses by reading it stays visible here: weights that are negative or not finite make all that they touch NaN, and are
 ///             counted in the report; offsets that fall or lie outside of the tensors are never used as an index.
@@ -108,7 +109,7 @@ void evaluate_tokens_on_device(const Policy& policy, const O& objective, const t
 /// Cost        three launches; one more where sequences share a ratio, one more without a normalizer (or for the report), two more for the report.
 ///             No allocation, copy or wait but the policy's own.
 /// Throws      attune::error, before anything is launched: as on the host, as far as it shows in shapes, parameters and options; a workspace too small.
-template <thrust_policy Policy, class O, storage T>
+template <detail::device_policy Policy, class O, storage T>
 void evaluate(const Policy& policy, const O& objective, const tokens<T, device>& batch, const std::type_identity_t<token_gradients<T, device>>& gradients = {},
               const device_token_options& o = {}) {
   static_assert(token_objective<O>, "attune: a policy-gradient objective is called as objective(const attune::token<S>&) for any scalar S");
