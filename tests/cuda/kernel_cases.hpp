@@ -8,16 +8,21 @@
 #include <attune/backend/cuda/fused_logits_gradient.hpp>
 #include <attune/backend/cuda/logits_gradient.hpp>
 #include <attune/backend/cuda/row_divergence.hpp>
+#include <attune/backend/cuda/sequence_loss.hpp>
 #include <attune/backend/cuda/token_logps.hpp>
 #include <attune/backend/cuda/update.hpp>
 #include <attune/divergence/forward_kl.hpp>
 #include <attune/divergence/jensen_shannon.hpp>
 #include <attune/divergence/reverse_kl.hpp>
 #include <attune/exec/device/sequence.hpp>
+#include <attune/exec/evaluate.hpp>
 #include <attune/exec/evaluate_tokens.hpp>
 #include <attune/policy/kl/combinations.hpp>
 #include <attune/policy/penalised.hpp>
 #include <attune/policy/surrogate/clip.hpp>
+#include <attune/preference/dpo.hpp>
+#include <attune/preference/simpo.hpp>
+#include <attune/rows/sequence.hpp>
 
 #include "rows/closeness.hpp"
 
@@ -694,6 +699,79 @@ template <class Machine, class T> struct kernel_cases {
     ATTUNE_EXPECT(a.host() == as<float>({3, 4, 5, 6}));
   }
 
+  /// Pairs from tokens, in one launch, against sequence_logps and evaluate of the host in double.
+  template <class O> void expect_sequence_loss(const O& objective, std::int64_t pairs, std::int64_t length, bool masked, bool weighted) {
+    const layout l{2 * pairs, length, length + 3, 1, 0};
+    now("sequence_loss", l);
+    const auto count = std::size_t(pairs);
+    const std::vector<double> drawn = as_doubles(normals<A>(2 * pairs * length, 2, 41)), numbers = as_doubles(normals<A>(4 * pairs, 1, 42));
+    std::vector<double> tokens = drawn, weights(count, 1);
+    std::vector<std::uint8_t> mask(tokens.size(), 1);
+    for (std::size_t i = 0; masked && i < mask.size(); i += 3) mask[i] = 0, tokens[i] = double(nan_f);
+    for (std::size_t i = 0; weighted && i < count; ++i) weights[i] = double(static_cast<A>(0.25 * double(i % 4)));
+    for (std::size_t i = 0; weighted && i < count; i += 4) tokens[i * std::size_t(length)] = double(nan_f);  // of weight 0: not read
+    const std::vector<double> ref(numbers.begin(), numbers.begin() + std::ptrdiff_t(2 * count));
+    const std::vector<std::int32_t> lengths(2 * count, std::int32_t(length));
+
+    std::vector<double> sums(2 * count), d_chosen(count), d_rejected(count);
+    std::vector<double> readable = tokens;
+    for (double& x : readable) x = x == x ? x : 0;
+    attune::sequence_logps(as_view(readable.data(), 2 * pairs, length), as_view(mask.data(), 2 * pairs, length), sums);
+    const std::span<const double> s(sums), r(ref), w(weights);
+    const std::span<const std::int32_t> n(lengths);
+    attune::pairs<double> batch{.chosen = s.first(count), .rejected = s.last(count), .ref_chosen = r.first(count), .ref_rejected = r.last(count), .chosen_length = n.first(count),
+                                .rejected_length = n.last(count)};
+    if (weighted) batch.weight = w;
+    const attune::report expected = attune::evaluate(objective, batch, {.chosen = d_chosen, .rejected = d_rejected});
+
+    placed_matrix<Machine, A> logps(as<A>(tokens), l);
+    vector<std::uint8_t> device_mask(mask);
+    vector<A> device_ref(as<A>(ref)), device_weights(as<A>(weights)), found(2 * count, A(777)), slopes(2 * count, A(777));
+    vector<std::int32_t> device_lengths(lengths);
+    vector<attune::report> report(1, attune::report{});
+    vector<std::byte> workspace(std::size_t(attune::sequence_loss_workspace(pairs)), std::byte{0xff});
+    const auto half = [&](auto& x, bool second) {
+      const auto whole = x.get();
+      return view<std::remove_pointer_t<decltype(whole.data())>, 1, device>(whole.data() + (second ? pairs : 0), {pairs});
+    };
+    attune::pairs<A, device> on_device{.ref_chosen = half(device_ref, false), .ref_rejected = half(device_ref, true), .chosen_length = half(device_lengths, false),
+                                       .rejected_length = half(device_lengths, true)};
+    if (weighted) on_device.weight = device_weights.get();
+    const auto run = [&] {
+      attune::sequence_loss(machine.policy(), objective, logps.get(), masked ? view<const std::uint8_t, 2, device>(device_mask.get().data(), {2 * pairs, length}) : view<const std::uint8_t, 2, device>{},
+                            on_device, {.chosen = half(slopes, false), .rejected = half(slopes, true)}, {.workspace = workspace.get(), .report = report.get()}, found.get());
+    };
+    run();
+    const double tolerance = sizeof(A) == 4 ? 2e-6 : 1e-14;
+    const attune::report given = report.host()[0];
+    ATTUNE_EXPECT(std::abs(given.loss() - expected.loss()) <= 4 * tolerance * (1 + std::abs(expected.loss())));
+    ATTUNE_EXPECT(std::abs(given.margin - expected.margin) <= 16 * tolerance * (1 + std::abs(expected.margin)));
+    ATTUNE_EXPECT(given.count == expected.count && given.non_finite == 0 && given.weight == expected.weight);
+    std::vector<double> slope = d_chosen, kept = sums;
+    slope.insert(slope.end(), d_rejected.begin(), d_rejected.end());
+    for (std::size_t i = 0; weighted && i < count; i += 4) kept[i] = kept[count + i] = 0;
+    ATTUNE_EXPECT(norm_error(slopes.host(), slope) <= 8 * tolerance);
+    ATTUNE_EXPECT(norm_error(found.host(), kept) <= tolerance);
+    const std::vector<A> first = slopes.host();
+    run();
+    ATTUNE_EXPECT(same_bits(slopes.host(), first));
+  }
+  void about_sequence_losses() {
+    expect_sequence_loss(attune::dpo{.beta = 0.3}, 9, 100, true, true);
+    expect_sequence_loss(attune::simpo{}, 5, 7, false, false);
+    expect_sequence_loss(attune::dpo{}, 1, 1, true, false);
+    expect_sequence_loss(attune::dpo{}, 3, 300, false, true);
+    vector<A> numbers(12, A(-1)), slopes(2, A(777));
+    const view<A, 1, device> two(slopes.get().data(), {2});
+    const auto refusal = [&](std::int64_t rows, const attune::pairs<A, device>& batch) {
+      return error_text([&] { attune::sequence_loss(machine.policy(), attune::dpo{}, view<const A, 2, device>(numbers.get().data(), {rows, 3}), {}, batch, {.chosen = two, .rejected = two}); });
+    };
+    ATTUNE_EXPECT(contains(refusal(3, {}), "token_logps has 3 rows"));
+    ATTUNE_EXPECT(contains(refusal(4, {}), "pairs.ref_chosen is missing"));
+    ATTUNE_EXPECT(contains(refusal(4, {.chosen = two, .ref_chosen = two, .ref_rejected = two}), "leave them out"));
+    ATTUNE_EXPECT(slopes.host() == std::vector<A>(2, A(777)));
+  }
+
   void about_arguments() {
     const layout l{3, 100, 100, 1, 0};
     now("arguments", l);
@@ -725,6 +803,8 @@ template <class Machine> int run_kernel_cases() {
   kernel_cases<Machine, attune::float16>{}.about_logps();  // of other types, what they have of their own
   kernel_cases<Machine, attune::float16>{}.about_gradients();
   kernel_cases<Machine, double>{}.about_logps();
+  kernel_cases<Machine, float>{}.about_sequence_losses();
+  kernel_cases<Machine, double>{}.about_sequence_losses();
   return failures;
 }
 

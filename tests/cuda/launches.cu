@@ -5,6 +5,7 @@
 // An operation is one line: counter.expect(name, {.launches = ..., .syncs = ..., .allocations = ..., .copies = ...}, callable).
 #include "launch_budget.hpp"
 
+#include <attune/backend/cuda.hpp>
 #include <attune/backend/thrust.hpp>
 #include <attune/divergence/forward_kl.hpp>
 #include <attune/policy/surrogate/clip.hpp>
@@ -130,6 +131,33 @@ void library(attune_test::launch_counter& counter, cudaStream_t stream) {
   });
 }
 
+/// The same step by attune's own kernels.
+void kernels(attune_test::launch_counter& counter, cudaStream_t stream) {
+  using attune::bfloat16;
+  constexpr std::int64_t rows = 8, classes = 128256, pairs = 2, length = rows / (2 * pairs);
+  const memory<bfloat16> logits(rows * classes);
+  const memory<std::int32_t> targets(rows);
+  const memory<float> logps(rows), reference(2 * pairs), slopes(2 * pairs);
+  const memory<attune::row_state> states(rows);
+  const memory<std::byte> workspace(1 << 16);
+  const memory<attune::report> report(1);
+  const attune::cuda policy{stream};
+  const auto matrix = seen(logits, rows, classes);
+  const auto half = [&](const memory<float>& x, int which) { return attune::view<float, 1, attune::device>(x.data + which * pairs, {pairs}); };
+
+  const auto token_logps = [&] { attune::token_logps(policy, matrix, seen(targets, rows), seen(logps, rows), seen(states, rows)); };
+  const auto loss = [&](const attune::device_options& how) {
+    attune::sequence_loss(policy, attune::dpo{}, seen(logps, 2 * pairs, length), {}, {.ref_chosen = half(reference, 0), .ref_rejected = half(reference, 1)},
+                          {.chosen = half(slopes, 0), .rejected = half(slopes, 1)}, how);
+  };
+  const auto gradient = [&] {
+    attune::logits_gradient(policy, matrix, seen(targets, rows), seen(states, rows),
+                            attune::sequence_coefficients<float>{.values = seen(slopes, 2 * pairs), .rows_per_sequence = length}, matrix);
+  };
+  counter.expect("sequence_loss, and its report", {.launches = 3}, [&] { loss({.workspace = seen(workspace, 1 << 16), .report = seen(report, 1)}); });
+  counter.expect("a step of DPO by kernels", {.launches = 3}, [&] { token_logps(), loss({}), gradient(); });
+}
+
 /// Budgets that are not kept: every one must fail, in both calls. Returns how many failures that makes.
 int planted(attune_test::launch_counter& counter, cudaStream_t stream) {
   const memory<float> x(32);
@@ -165,6 +193,7 @@ int main() {
   if (!counter.counts()) return failed("the substitute runtime is not there; expected LD_PRELOAD to name it");
   known_costs(counter, stream);
   library(counter, stream);
+  kernels(counter, stream);
   bool bad = counter.failures() > 0;
   const int expected = planted(wrong, stream);
   if (wrong.failures() != expected) bad = failed("a planted budget was accepted");

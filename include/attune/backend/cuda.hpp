@@ -6,6 +6,7 @@
 #include <attune/backend/cuda/logits_gradient.hpp>
 #include <attune/backend/cuda/policy.hpp>
 #include <attune/backend/cuda/row_divergence.hpp>
+#include <attune/backend/cuda/sequence_loss.hpp>
 #include <attune/backend/cuda/token_logps.hpp>
 #include <attune/backend/cuda/update.hpp>
 #include <attune/exec/device/evaluate.hpp>

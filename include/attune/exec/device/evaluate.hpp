@@ -23,10 +23,12 @@ struct device_options {
   bool checked = false;
 };
 
+namespace detail {
+inline std::int64_t workspace_of_lanes(std::int64_t lanes) { return std::int64_t(sizeof(double)) * (lanes * (lane_metrics + 1) + folded_parts * lane_metrics); }
+}  // namespace detail
+
 /// The bytes of device_options.workspace that evaluate needs for a batch of that many samples.
-inline std::int64_t evaluate_workspace(std::int64_t samples) {
-  return std::int64_t(sizeof(double)) * (detail::sample_lanes(samples) * (detail::lane_metrics + 1) + detail::folded_parts * detail::lane_metrics);
-}
+inline std::int64_t evaluate_workspace(std::int64_t samples) { return detail::workspace_of_lanes(detail::sample_lanes(samples)); }
 
 namespace detail {
 
@@ -79,20 +81,19 @@ void require_device_samples(const Policy& policy, const O& objective, const devi
   throw_bad_length(Kind::batch, members<Kind>()[std::size_t(found.label)].name, found.row, value);
 }
 
-/// Launches `body` over lanes of `count` samples, and what comes before and after: sum_weights finds their weight where it is needed and not known (known
-/// < 0). body(scale, sums, lanes) and sum_weights(sums, lanes) make the bodies.
-template <class Policy, class SumWeights, class Body>
-void launch_lanes(const Policy& policy, std::int64_t count, double known_weight, bool paired, const device_options& o, const SumWeights& sum_weights, const Body& body) {
+/// Runs `lanes` lanes over samples, and what comes before and after: sum_weights finds their weight where it is needed and not known (known < 0).
+/// run(scale, sums) launches what fills sums [lane_metrics, lanes], null if no report is wanted; sum_weights(sums) makes a body for as many lanes.
+template <class Policy, class SumWeights, class Run>
+void with_report(const Policy& policy, std::int64_t lanes, double known_weight, bool paired, const device_options& o, const char* call, const SumWeights& sum_weights, const Run& run) {
   const bool own_weight = known_weight < 0 && !o.normalizer;
   const double normalizer = own_weight ? 1 : checked_normalizer({.normalizer = o.normalizer}, known_weight < 0 ? 1 : known_weight);
   report* to = require_report(o.report);
-  const std::int64_t lanes = sample_lanes(count);
-  double* sums = reinterpret_cast<double*>(require_workspace(o.workspace, to != nullptr || own_weight ? evaluate_workspace(count) : 0, "evaluate"));
+  double* sums = reinterpret_cast<double*>(require_workspace(o.workspace, to != nullptr || own_weight ? workspace_of_lanes(lanes) : 0, call));
 
   double *weights = sums + lane_metrics * lanes, *folded = weights + lanes;
-  if (own_weight) launch(policy, lanes, sum_weights(weights, lanes));
+  if (own_weight) launch(policy, lanes, sum_weights(weights));
   const loss_scale scale{normalizer > 0 ? 1 / normalizer : 0, own_weight ? weights : nullptr, lanes};
-  launch(policy, lanes, body(scale, to != nullptr ? sums : nullptr, lanes));
+  run(scale, to != nullptr ? sums : nullptr);
   if (to == nullptr) return;
   launch(policy, lane_metrics * folded_parts, fold_lanes{sums, folded, lanes});
   launch(policy, 1, write_report{folded, to, paired});
@@ -107,8 +108,9 @@ void evaluate_on_device(const Policy& policy, const O& objective, const Batch& b
   if (samples.size > 0) check_members<Kind>(objective, batch);
   if (o.checked) require_device_samples<Kind, T>(policy, objective, samples);
   const double weight = samples.weights.given() || samples.mask.given() ? -1 : static_cast<double>(samples.size);
-  launch_lanes(policy, samples.size, weight, is_paired<Kind>, o, [&](double* sums, std::int64_t lanes) { return sum_weights<Kind, T>{samples, sums, lanes}; },
-               [&](const loss_scale& scale, double* sums, std::int64_t lanes) { return evaluate_lanes<Kind, T, O>{objective, samples, scale, sums, lanes}; });
+  const std::int64_t lanes = sample_lanes(samples.size);
+  with_report(policy, lanes, weight, is_paired<Kind>, o, "evaluate", [&](double* sums) { return sum_weights<Kind, T>{samples, sums, lanes}; },
+              [&](const loss_scale& scale, double* sums) { launch(policy, lanes, evaluate_lanes<Kind, T, O>{objective, samples, scale, sums, lanes}); });
 }
 
 template <class T, class Policy, class O>
@@ -125,8 +127,9 @@ void evaluate_groups_on_device(const Policy& policy, const O& objective, const g
   const device_groups<T> d{count, total, batch.size, strided_of(batch.logp), strided_of(batch.ref_logp), strided_of(batch.reward), strided_of(batch.weight),
                            strided_of(batch.begin), column_of<T>(batch.length), strided_of(batch.mask), strided_of(gradients.logp)};
   const bool known = batch.weight.absent() && batch.mask.absent() && batch.begin.absent();  // else a group may have nothing in it
-  launch_lanes(policy, count, known ? static_cast<double>(count) : -1, true, o, [&](double* sums, std::int64_t lanes) { return sum_group_weights<T>{d, sums, lanes}; },
-               [&](const loss_scale& scale, double* sums, std::int64_t lanes) { return evaluate_group_lanes<T, O>{objective, d, scale, sums, lanes}; });
+  const std::int64_t lanes = sample_lanes(count);
+  with_report(policy, lanes, known ? static_cast<double>(count) : -1, true, o, "evaluate", [&](double* sums) { return sum_group_weights<T>{d, sums, lanes}; },
+              [&](const loss_scale& scale, double* sums) { launch(policy, lanes, evaluate_group_lanes<T, O>{objective, d, scale, sums, lanes}); });
 }
 
 }  // namespace detail

@@ -50,6 +50,27 @@ template <class Kind, class T> struct sum_weights {
   }
 };
 
+/// A sample of a weight other than 0: its loss and metrics into `totals`, its gradients times `scale` where they are wanted.
+template <class Kind, class T, class O>
+ATTUNE_FN void evaluate_sample(const O& objective, const device_batch<Kind, T>& batch, std::int64_t i, const typename Kind::template sample<arithmetic<T>>& x,
+                               arithmetic<T> weight, arithmetic<T> scale, lane_totals& totals) {
+  using A = arithmetic<T>;
+  const auto d = objective(lifted_sample<Kind, A>(x));  // also for the value alone: one type of sample that a user's formula must suit
+  const A loss = d.value;
+  A probe = weight * loss * A(0);  // 0 where everything is finite, else NaN
+  for (int k = 0; k < policy_members<Kind>; ++k) {
+    if (!batch.gradients[k].given()) continue;
+    const A gradient = weight * scale * d.grad[k];
+    probe += gradient * A(0);
+    batch.gradients[k](i) = static_cast<T>(gradient);
+  }
+  totals.add(sample_sums::loss, weight * loss);
+  totals.add(sample_sums::non_finite, probe == A(0) ? 0 : 1);
+  totals.add(lane_weight, weight);
+  totals.add(lane_count, 1);
+  judge(objective, weight, x, totals);
+}
+
 template <class Kind, class T, class O> struct evaluate_lanes {
   using A = arithmetic<T>;
   O objective;
@@ -61,29 +82,12 @@ template <class Kind, class T, class O> struct evaluate_lanes {
   ATTUNE_FN void operator()(std::int64_t lane) const {
     const A s = static_cast<A>(scale());
     lane_totals totals;
-    for (std::int64_t i = lane; i < batch.size; i += lanes) one(i, s, totals);
-    totals.store(sums, lane, lanes);
-  }
-
- private:
-  ATTUNE_FN void one(std::int64_t i, A s, lane_totals& totals) const {
-    const A weight = batch.weight(i);
-    if (weight == A(0)) return batch.clear(i);
-    const auto x = batch.read(i);
-    const auto d = objective(lifted_sample<Kind, A>(x));  // also for the value alone: one type of sample that a user's formula must suit
-    const A loss = d.value;
-    A probe = weight * loss * A(0);  // 0 where everything is finite, else NaN
-    for (int k = 0; k < policy_members<Kind>; ++k) {
-      if (!batch.gradients[k].given()) continue;
-      const A gradient = weight * s * d.grad[k];
-      probe += gradient * A(0);
-      batch.gradients[k](i) = static_cast<T>(gradient);
+    for (std::int64_t i = lane; i < batch.size; i += lanes) {
+      const A weight = batch.weight(i);
+      if (weight == A(0)) batch.clear(i);
+      else evaluate_sample(objective, batch, i, batch.read(i), weight, s, totals);
     }
-    totals.add(sample_sums::loss, weight * loss);
-    totals.add(sample_sums::non_finite, probe == A(0) ? 0 : 1);
-    totals.add(lane_weight, weight);
-    totals.add(lane_count, 1);
-    judge(objective, weight, x, totals);
+    totals.store(sums, lane, lanes);
   }
 };
 
