@@ -11,13 +11,11 @@
 
 #include <string>
 
-namespace {
-
 using attune::as_view, attune::bfloat16, attune::device, attune::row_state, attune::view;
 using i64 = std::int64_t;
 
-template <class T> view<T, 1, device> vector(T* data, i64 n) { return {data, {n}}; }
-template <class T> view<T, 2, device> matrix(T* data, i64 rows, i64 columns) { return {data, {rows, columns}}; }
+template <class T> static view<T, 1, device> vector(T* data, i64 n) { return {data, {n}}; }
+template <class T> static view<T, 2, device> matrix(T* data, i64 rows, i64 columns) { return {data, {rows, columns}}; }
 
 /// What a call is given in common: where it runs, and its scratch memory.
 struct call {
@@ -32,6 +30,8 @@ struct call {
   }
   view<std::byte, 1, device> scratch() const { return vector(workspace, bytes); }
 };
+
+namespace {
 
 template <class Work> const char* guarded(const Work& work) {
   static thread_local std::string message;
@@ -130,11 +130,17 @@ const char* attune_dpo_step(call c, int type, void* logits, i64 pairs, i64 lengt
     const auto x = matrix(static_cast<decltype(t)*>(logits), rows, classes);
     c.run([&](const auto& policy) {
       attune::token_logps(policy, x, vector(targets, rows), vector(logps, rows), vector(states, rows), {.workspace = c.scratch()});
-      attune::sequence_logps(policy, matrix(static_cast<const float*>(logps), 2 * pairs, length), {}, vector(sums, 2 * pairs));
-      attune::evaluate(policy, attune::dpo{.beta = 0.1},
-                       attune::pairs<float, device>{.chosen = vector(sums, pairs), .rejected = vector(sums + pairs, pairs), .ref_chosen = vector(reference, pairs),
-                                                    .ref_rejected = vector(reference + pairs, pairs)},
-                       {.chosen = vector(slopes, pairs), .rejected = vector(slopes + pairs, pairs)});
+      const auto tokens = matrix(static_cast<const float*>(logps), 2 * pairs, length);
+      const attune::pairs<float, device> references{.ref_chosen = vector(reference, pairs), .ref_rejected = vector(reference + pairs, pairs)};
+      const attune::pair_gradients<float, device> gradients{.chosen = vector(slopes, pairs), .rejected = vector(slopes + pairs, pairs)};
+      if constexpr (std::same_as<std::remove_cvref_t<decltype(policy)>, attune::cuda>) {
+        attune::sequence_loss(policy, attune::dpo{.beta = 0.1}, tokens, {}, references, gradients);
+      } else {
+        attune::sequence_logps(policy, tokens, {}, vector(sums, 2 * pairs));
+        attune::pairs<float, device> batch = references;
+        batch.chosen = vector(static_cast<const float*>(sums), pairs), batch.rejected = vector(static_cast<const float*>(sums) + pairs, pairs);
+        attune::evaluate(policy, attune::dpo{.beta = 0.1}, batch, gradients);
+      }
       attune::logits_gradient(policy, x, vector(targets, rows), vector(static_cast<const row_state*>(states), rows),
                               attune::sequence_coefficients<float>{.values = vector(static_cast<const float*>(slopes), 2 * pairs), .rows_per_sequence = length}, x,
                               {.workspace = c.scratch()});

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <attune/exec/check_tokens.hpp>  // require_token_shape
 #include <attune/exec/cuda/sequence_loss.hpp>
 #include <attune/exec/device/evaluate.hpp>
 #include <attune/exec/device/sequence.hpp>  // any_real_tensor
-#include <attune/policy/token_tensors.hpp>  // require_token_shape
 
 namespace attune {
 
