@@ -5,6 +5,7 @@
 
 #include <attune/backend/thrust/evaluate.hpp>
 #include <attune/backend/thrust/evaluate_tokens.hpp>
+#include <attune/backend/thrust/lm_head.hpp>
 #include <attune/backend/thrust/logits_gradient.hpp>
 #include <attune/backend/thrust/policy.hpp>
 #include <attune/backend/thrust/row_divergence.hpp>
