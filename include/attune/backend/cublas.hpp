@@ -36,9 +36,9 @@ struct cublas_gemm {
     const auto how = [&](const blas_layout& m) { return m.by_columns == result.by_columns ? CUBLAS_OP_N : CUBLAS_OP_T; };
     const bool plain = result.by_columns;
     const blas_layout &first = plain ? left : right, &second = plain ? right : left;
-    require(cublasGemmEx_64(handle, how(first), how(second), c.extent(plain ? 0 : 1), c.extent(plain ? 1 : 0), a.extent(1), &one, plain ? a.data() : b.data(), type_of<T>(),
-                            first.leading_dimension, plain ? b.data() : a.data(), type_of<T>(), second.leading_dimension, &old, c.data(), type_of<C>(),
-                            result.leading_dimension, compute_type<T>(), CUBLAS_GEMM_DEFAULT),
+    require(cublasGemmEx_64(handle, how(first), how(second), c.extent(plain ? 0 : 1), c.extent(plain ? 1 : 0), a.extent(1), &one,
+                            plain ? a.data() : b.data(), type_of<T>(), first.leading_dimension, plain ? b.data() : a.data(), type_of<T>(),
+                            second.leading_dimension, &old, c.data(), type_of<C>(), result.leading_dimension, compute_type<T>(), CUBLAS_GEMM_DEFAULT),
             "cublasGemmEx");
   }
   template <storage C, storage T>
@@ -54,7 +54,8 @@ struct cublas_gemm {
     cudaStream_t own = nullptr;
     require(cublasGetStream(handle, &own), "cublasGetStream");
     const auto named = [](cudaStream_t s) { return s == nullptr ? cudaStreamLegacy : s; };
-    if (named(own) != named(stream)) throw error("attune: the handle of cublas_gemm is on another stream than the execution policy; expected the same (cublasSetStream)");
+    if (named(own) == named(stream)) return;
+    throw error("attune: the handle of cublas_gemm is on another stream than the execution policy; expected the same (cublasSetStream)");
   }
 
  private:

@@ -20,9 +20,27 @@ concept device_row_policy = requires(const P& policy, const view<const float, 2,
 template <class X>
 concept device_matrix = tensor<X> && requires { typename seen_as<X, 2>::type; } && storage<element_of<X, 2>>;
 template <class X>
-concept device_labels = tensor<X> && requires { typename seen_as<X, 1>::type; } && std::signed_integral<element_of<X, 1>> && (sizeof(element_of<X, 1>) >= 4);
+concept device_labels = tensor<X> && requires { typename seen_as<X, 1>::type; } && std::signed_integral<element_of<X, 1>> &&
+                        (sizeof(element_of<X, 1>) == 4 || sizeof(element_of<X, 1>) == 8);
 template <class F, class A>
 concept device_coefficient = requires(const F& f, std::int64_t n, A logp) { static_cast<A>(f(n, logp)); };
+
+/// As fused_logits_gradient asks for coefficients, of a chunk's rows.
+template <class A, class F> struct chunk_coefficient {
+  F coefficient_of;
+  std::int64_t first;
+
+  ATTUNE_FN double operator()(std::int64_t i, double logp) const {
+    return static_cast<double>(static_cast<A>(coefficient_of(first + i, static_cast<A>(logp))));
+  }
+};
+/// Whether a policy does both stages in one visit of a row, as attune::cuda does.
+template <class P, class L, class F>
+concept fusing_policy = requires(const P& policy, const view<L, 2, device>& logits, const view<const std::int32_t, 1, device>& targets,
+                                 const chunk_coefficient<arithmetic<L>, F>& coefficients, const view<arithmetic<L>, 1, device>& logps,
+                                 const device_row_options& o) {
+  fused_logits_gradient(policy, logits, targets, coefficients, logps, logits, o);
+};
 
 /// Body: the coefficients of a chunk's rows. What makes their gradient no number, but did not make their log-probability none, is counted here.
 template <class A, class F> struct chunk_coefficients {
@@ -96,7 +114,8 @@ template <class T, class L> void require_some_gradient(const device_lm_head<T, L
 
 template <class Policy, class Gemm, class T, class L, class Index>
 void lm_head_gradient_on_device(const Policy& policy, Gemm& gemm, const device_lm_head<T, L>& head, const view<const Index, 1, device>& targets,
-                                const view<const row_state, 1, device>& states, const view<const arithmetic<T>, 1, device>& coefficients, const device_row_options& o) {
+                                const view<const row_state, 1, device>& states, const view<const arithmetic<T>, 1, device>& coefficients,
+                                const device_row_options& o) {
   require_some_gradient(head);
   require_extent(states.extent(0), head.rows(), "states", "hidden's rows");
   require_extent(coefficients.extent(0), head.rows(), "coefficients", "hidden's rows");
@@ -119,12 +138,18 @@ void lm_head_fused_on_device(const Policy& policy, Gemm& gemm, const device_lm_h
   call.begin(policy, gemm);
   visit_chunks(policy, gemm, head, [&](const lm_head_chunk<L>& chunk) {
     device_row_options how = call.options(chunk);
-    const view<A, 1, device> found = chunk.of(logps), coefficients = head.coefficients(chunk.count);
-    token_logps(policy, chunk.logits, chunk.of(targets), found, chunk.states, how);
-    launch(policy, chunk.count, chunk_coefficients<A, F>{coefficient_of, chunk.first, call.selection(chunk), {found.data(), found.stride(0)},
-                                                         {coefficients.data(), 1}, {how.report.data()}});
-    how.report = {};
-    logits_gradient(policy, chunk.logits, chunk.of(targets), chunk.states, coefficients, chunk.logits, how);
+    const view<A, 1, device> found = chunk.of(logps);
+    if constexpr (fusing_policy<Policy, L, F>) {
+      how.workspace = {};
+      fused_logits_gradient(policy, chunk.logits, chunk.of(targets), chunk_coefficient<A, F>{coefficient_of, chunk.first}, found, chunk.logits, how);
+    } else {
+      const view<A, 1, device> coefficients = head.coefficients(chunk.count);
+      token_logps(policy, chunk.logits, chunk.of(targets), found, chunk.states, how);
+      launch(policy, chunk.count, chunk_coefficients<A, F>{coefficient_of, chunk.first, call.selection(chunk), {found.data(), found.stride(0)},
+                                                           {coefficients.data(), 1}, {how.report.data()}});
+      how.report = {};
+      logits_gradient(policy, chunk.logits, chunk.of(targets), chunk.states, coefficients, chunk.logits, how);
+    }
     call.add_report(policy);
   });
 }
@@ -141,10 +166,10 @@ void lm_head_fused_on_device(const Policy& policy, Gemm& gemm, const device_lm_h
 ///            cannot read a mask on the device, so such rows take part in the products, and cost what others cost; in lm_head_logps NaN in their hidden
 ///            states reaches nothing. Prompts that are known to the host are better left out by `visited`, or packed away before.
 /// Order      as the policy and gemm have it: the same bits on every run if gemm's are. A row's depend on the chunk only if gemm's do.
-/// Cost       a product and what token_logps costs for every chunk of R rows, and two more launches of one thread for a report (one for the first). No allocation,
+/// Cost       a product and what token_logps costs for every chunk of R rows, with a report one launch more, and one at the begin. No allocation,
 ///            copy or wait but the policy's, gemm's and that of `checked`. Extra memory: the workspace, device_lm_head_bytes<T, L>(R, V).
-/// Throws     attune::error, before anything is launched: as on the host (labels if `checked`); a workspace that is too small; runs, sequences or offsets that do
-///            not fit; a stream that is another than gemm's, where both are known.
+/// Throws     attune::error, before anything is launched: as on the host (labels if `checked`); a workspace that is too small; runs, sequences or offsets
+///            that do not fit; a stream that is another than gemm's, where both are known.
 template <detail::device_row_policy Policy, class Gemm, detail::device_matrix Hidden, detail::device_labels Labels, storage L>
   requires device_matrix_product<Gemm, detail::logit<Hidden>, L>
 void lm_head_logps(const Policy& policy, Gemm&& gemm, Hidden&& hidden, view<const detail::logit<Hidden>, 2, device> weight, Labels&& targets,
@@ -170,22 +195,26 @@ void lm_head_gradient(const Policy& policy, Gemm&& gemm, Hidden&& hidden, view<c
                       const device_row_options& o = {}, const lm_head_rows& visited = {}) {
   using T = detail::logit<Hidden>;
   const detail::device_lm_head<T, L> head{view<const T, 2, device>(static_cast<Hidden&&>(hidden)), weight, gradients, workspace, visited};
-  detail::lm_head_gradient_on_device(policy, gemm, head, view<const detail::element_of<Labels, 1>, 1, device>(static_cast<Labels&&>(targets)), states, coefficients, o);
+  detail::lm_head_gradient_on_device(policy, gemm, head, view<const detail::element_of<Labels, 1>, 1, device>(static_cast<Labels&&>(targets)), states,
+                                     coefficients, o);
 }
 
 /// Both in one visit where a token's coefficient follows from its own log-probability: see lm_head_fused of the host, and the two above. Three products
-/// instead of four; beside them what token_logps and logits_gradient cost, and one launch more.
+/// instead of four; beside them fused_logits_gradient where the policy has it (attune::cuda), else token_logps, logits_gradient and a launch between them.
 ///
-/// coefficient_of  a functor that the device runs: ATTUNE_FN float operator()(std::int64_t n, float logp) const (double for double) -> d loss / d logps[n], with n
-///                 counted in the batch, and raw pointers for what else it reads of row n. It is called once for every row that is read.
+/// coefficient_of  a functor that the device runs: ATTUNE_FN float operator()(std::int64_t n, float logp) const (double for double) -> d loss / d logps[n],
+///                 with n counted in the batch, and raw pointers for what else it reads of row n. It is asked about rows that are read, maybe by several
+///                 threads: it answers from its arguments and memory that the call does not write.
 template <detail::device_row_policy Policy, class Gemm, detail::device_matrix Hidden, detail::device_labels Labels, class F, storage L>
   requires device_matrix_product<Gemm, detail::logit<Hidden>, L> && detail::device_coefficient<F, detail::logit_arithmetic<Hidden>>
-void lm_head_fused(const Policy& policy, Gemm&& gemm, Hidden&& hidden, view<const detail::logit<Hidden>, 2, device> weight, Labels&& targets, const F& coefficient_of,
-                   view<detail::logit_arithmetic<Hidden>, 1, device> logps, const device_lm_head_gradients<detail::logit<Hidden>>& gradients,
-                   const device_lm_head_workspace<L>& workspace, const device_row_options& o = {}, const lm_head_rows& visited = {}) {
+void lm_head_fused(const Policy& policy, Gemm&& gemm, Hidden&& hidden, view<const detail::logit<Hidden>, 2, device> weight, Labels&& targets,
+                   const F& coefficient_of, view<detail::logit_arithmetic<Hidden>, 1, device> logps,
+                   const device_lm_head_gradients<detail::logit<Hidden>>& gradients, const device_lm_head_workspace<L>& workspace,
+                   const device_row_options& o = {}, const lm_head_rows& visited = {}) {
   using T = detail::logit<Hidden>;
   const detail::device_lm_head<T, L> head{view<const T, 2, device>(static_cast<Hidden&&>(hidden)), weight, gradients, workspace, visited};
-  detail::lm_head_fused_on_device(policy, gemm, head, view<const detail::element_of<Labels, 1>, 1, device>(static_cast<Labels&&>(targets)), coefficient_of, logps, o);
+  detail::lm_head_fused_on_device(policy, gemm, head, view<const detail::element_of<Labels, 1>, 1, device>(static_cast<Labels&&>(targets)), coefficient_of,
+                                  logps, o);
 }
 
 /// The general visit: see lm_head_visit of the host, and lm_head_logps above. It is how losses of pairs and sequences need three products instead of four: with
@@ -196,7 +225,8 @@ void lm_head_fused(const Policy& policy, Gemm&& gemm, Hidden&& hidden, view<cons
 template <detail::device_row_policy Policy, class Gemm, detail::device_matrix Hidden, class Visitor, storage L>
   requires device_matrix_product<Gemm, detail::logit<Hidden>, L> && std::invocable<Visitor&, const lm_head_chunk<L>&>
 void lm_head_visit(const Policy& policy, Gemm&& gemm, Hidden&& hidden, view<const detail::logit<Hidden>, 2, device> weight, Visitor&& visitor,
-                   const device_lm_head_gradients<detail::logit<Hidden>>& gradients, const device_lm_head_workspace<L>& workspace, const lm_head_rows& visited = {}) {
+                   const device_lm_head_gradients<detail::logit<Hidden>>& gradients, const device_lm_head_workspace<L>& workspace,
+                   const lm_head_rows& visited = {}) {
   using T = detail::logit<Hidden>;
   const detail::device_lm_head<T, L> head{view<const T, 2, device>(static_cast<Hidden&&>(hidden)), weight, gradients, workspace, visited};
   detail::require_lm_head(policy, head, gemm);

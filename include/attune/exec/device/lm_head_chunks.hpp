@@ -16,8 +16,8 @@
 namespace attune {
 
 /// A matrix product on views of device memory: gemm(c, a, b, accumulate) is c = a b, or c += a b, as a matrix_product of the host (rows/lm_head_chunks.hpp),
-/// whose rules hold; but both factors are of type T, the gradient with respect to logits too, as the matrix units of devices take them. It queues its work on the
-/// stream of the policy beside it, and need not have done it when it returns. T: of hidden states and weight. L: of a chunk's logits.
+/// whose rules hold; but both factors are of type T, the gradient with respect to logits too, as the matrix units of devices take them. It queues its work
+/// on the stream of the policy beside it, and need not have done it when it returns. T: of hidden states and weight. L: of a chunk's logits.
 ///   logits           c L, of T and T
 ///   hidden gradient  c T, of T and T
 ///   weight gradient  c float (double for double), of T and T, accumulated
@@ -100,9 +100,14 @@ template <class T, class L> struct chunk_memory {
   std::int64_t logits_line, factor_line, logits, factor, lanes, states, coefficients, bytes;  // bytes, and bytes from the begin
 
   chunk_memory(std::int64_t rows, std::int64_t classes, bool with_gradient)
-      : logits_line(in_words(classes * std::int64_t(sizeof(L)))), factor_line(std::same_as<T, L> || !with_gradient ? 0 : in_words(classes * std::int64_t(sizeof(T)))),
-        logits(0), factor(logits + rows * logits_line), lanes(factor + rows * factor_line), states(lanes + lanes_bytes(rows, classes)),
-        coefficients(states + in_words(rows * std::int64_t(sizeof(row_state)))), bytes(coefficients + in_words(rows * std::int64_t(sizeof(A))) + report_bytes) {}
+      : logits_line(in_words(classes * std::int64_t(sizeof(L)))),
+        factor_line(std::same_as<T, L> || !with_gradient ? 0 : in_words(classes * std::int64_t(sizeof(T)))),
+        logits(0),
+        factor(logits + rows * logits_line),
+        lanes(factor + rows * factor_line),
+        states(lanes + lanes_bytes(rows, classes)),
+        coefficients(states + in_words(rows * std::int64_t(sizeof(row_state)))),
+        bytes(coefficients + in_words(rows * std::int64_t(sizeof(A))) + report_bytes) {}
 
   static constexpr std::int64_t report_bytes = in_words(sizeof(row_report));
   /// As token_logps_workspace<L>.

@@ -76,7 +76,8 @@ inline void require_runs(std::span<const row_run> runs, std::int64_t rows, std::
     const auto [first, count] = runs[r];
     if (first < end || count < 0 || count > rows - first || count % together != 0) {
       throw error("attune: lm_head_rows.runs[" + quoted(std::int64_t(r)) + "] is rows from " + quoted(first) + " on, " + quoted(count) +
-                  " of them; expected runs in ascending order, apart, within hidden's " + quoted(rows) + " rows, each of whole sequences of " + quoted(together) + " rows");
+                  " of them; expected runs in ascending order, apart, within hidden's " + quoted(rows) + " rows, each of whole sequences of " +
+                  quoted(together) + " rows");
     }
     end = first + count;
   }
@@ -86,14 +87,17 @@ inline void require_offsets(std::span<const std::int64_t> offsets, std::int64_t 
     const std::int64_t before = s == 0 ? 0 : offsets[s - 1];
     if (offsets[s] < before || offsets[s] > rows || (s > 0 && offsets[s] - before > most)) {
       throw error("attune: lm_head_rows.offsets[" + quoted(std::int64_t(s)) + "] is " + quoted(offsets[s]) + ", after " + quoted(before) +
-                  "; expected ascending ones up to hidden's " + quoted(rows) + " rows, with at most the workspace's " + quoted(most) + " rows from one to the next");
+                  "; expected ascending ones up to hidden's " + quoted(rows) + " rows, with at most the workspace's " + quoted(most) +
+                  " rows from one to the next");
     }
   }
 }
 inline void require_visited(const lm_head_rows& visited, std::int64_t rows, std::int64_t most) {
   const std::int64_t together = visited.rows_per_sequence;
   if (!visited.offsets.empty()) {
-    if (!visited.runs.empty() || together != 1) throw error("attune: lm_head_rows.offsets comes with runs or rows_per_sequence; expected offsets alone, or these");
+    if (!visited.runs.empty() || together != 1) {
+      throw error("attune: lm_head_rows.offsets comes with runs or rows_per_sequence; expected offsets alone, or these");
+    }
     return require_offsets(visited.offsets, rows, most);
   }
   if (together < 1 || together > most) {
