@@ -319,6 +319,7 @@ TEST_CASE("Thrust LM head: errors come before anything is launched", "[thrust]")
   CHECK(contains(text([&](auto&, auto& g, auto&, auto&, auto&) { g.hidden = d.hidden.matrix(); }), "device_lm_head_gradients.hidden shares memory"));
   CHECK(contains(text([&](auto& w, auto& g, auto&, auto&, auto&) { g.hidden = {reinterpret_cast<float*>(w.memory.data()), {10, 8}}; }), "device_lm_head_workspace.memory shares memory"));
   CHECK(contains(text([](auto&, auto& g, auto&, auto&, auto&) { g.weight = {g.weight.data(), {29, 8}, g.weight.strides()}; }), "device_lm_head_gradients.weight is 29 x 8; expected 30 x 8"));
+  CHECK(contains(text([&](auto&, auto&, auto& o, auto&, auto&) { o.workspace = d.memory.inside(); }), "row_options.workspace is given; expected none"));
   CHECK(contains(text([](auto&, auto&, auto& o, auto&, auto&) { o.temperature = 0; }), "row_options.temperature is 0"));
   CHECK(contains(text([](auto&, auto&, auto&, auto& h, auto&) { h = {h.data(), {10, 7}, h.strides()}; }), "hidden (in columns) has 7 elements; expected 8"));
   CHECK(contains(text([](auto&, auto&, auto&, auto&, auto& t) { t = {t.data(), {9}}; }), "targets has 9 elements; expected 10"));

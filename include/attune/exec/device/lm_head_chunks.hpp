@@ -39,8 +39,8 @@ template <storage T> struct device_lm_head_gradients {
 };
 
 /// The memory in which an LM head works on a device. L: what a chunk's logits are stored in, the type T of the hidden states or its arithmetic type. 16-bit
-/// logits have a relative error of 2^-9 (bfloat16; float16: 2^-12) each, so log-probabilities are good to some 1e-2; float ones take, with a gradient, three
-/// times the memory, because its factor is rounded to T beside them.
+/// logits have a relative error of 2^-9 (bfloat16; float16: 2^-12, infinite beyond 65504) each, so log-probabilities are good to some 1e-2; float ones take,
+/// with a gradient, three times the memory, because its factor is rounded to T beside them.
 template <storage L> struct device_lm_head_workspace {
   std::int64_t rows;                  ///< R >= 1, rows of a chunk; lm_head_chunk_rows advises
   view<std::byte, 1, device> memory;  ///< contiguous, aligned to 16 bytes, of device_lm_head_bytes<T, L>(R, V) or more
