@@ -37,8 +37,8 @@ concept device_coefficient = requires(const F& f, std::int64_t n, A logp) { stat
 /// Order      as the policy and gemm have it: the same bits on every run if gemm's are. A row's depend on the chunk only if gemm's do.
 /// Cost       a product and what token_logps costs for every chunk of R rows, with a report one launch more, and one at the begin. No allocation,
 ///            copy or wait but the policy's, gemm's and that of `checked`. Extra memory: the workspace, device_lm_head_bytes<T, L>(R, V).
-/// Throws     attune::error, before anything is launched: as on the host (labels of all rows if `checked`); a workspace that is too small; runs, sequences or offsets
-///            that do not fit; a stream that is another than gemm's, where both are known.
+/// Throws     attune::error, before anything is launched: as on the host (labels of all rows if `checked`); a workspace that is too small; runs, sequences
+///            or offsets that do not fit; a stream that is another than gemm's, where both are known.
 template <detail::device_row_policy Policy, class Gemm, detail::device_matrix Hidden, detail::device_labels Labels, storage L>
   requires device_matrix_product<Gemm, detail::logit<Hidden>, L>
 void lm_head_logps(const Policy& policy, Gemm&& gemm, Hidden&& hidden, view<const detail::logit<Hidden>, 2, device> weight, Labels&& targets,
@@ -52,8 +52,8 @@ void lm_head_logps(const Policy& policy, Gemm&& gemm, Hidden&& hidden, view<cons
 /// Stage 3 behind the LM head in device memory: see lm_head_gradient of the host, and lm_head_logps above for what is not said here. Three products.
 ///
 /// coefficients [N] = d loss / d logps[n] (of sequences: token_coefficients spreads them).
-/// Values  gradients.hidden rounded once to T; gradients.weight added in float (double for double). Rows that are masked or ignored, or have coefficient 0, have
-///         a gradient of exactly 0 in gradients.hidden, but take part: 0 times their hidden state is added to gradients.weight. So where that is wanted their
+/// Values  gradients.hidden rounded once to T; gradients.weight added in float (double for double). Rows that are masked or ignored, or have coefficient 0,
+///         have a gradient of exactly 0 in gradients.hidden, but take part: 0 times their hidden state is added to gradients.weight. So where that is wanted their
 ///         hidden states must be finite (0 times NaN is NaN), as those of a forward pass over padding are; or leave such rows out by `visited`. A row whose
 ///         state, coefficient or label is none makes NaN of its gradients, and of all of gradients.weight, and is counted.
 template <detail::device_row_policy Policy, class Gemm, detail::device_matrix Hidden, detail::device_labels Labels, storage L>
