@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The components of attune: one imported target for each foreign tensor library, from what is installed. This file serves the build tree
 # and the installed package alike.
-set(attune_known_components eigen xtensor thrust dlpack cblas)
+set(attune_known_components eigen xtensor thrust dlpack cblas cublas)
 
 # attune_add_component(<name> [GLOBAL]): creates attune::<name> if its library is found; else sets attune_<name>_REASON in the caller.
 # GLOBAL makes the target, and those that it brings, visible outside the calling directory.
@@ -72,6 +72,13 @@ function(attune_add_component name)
       target_include_directories(attune::cblas SYSTEM INTERFACE "${ATTUNE_CBLAS_INCLUDE_DIR}")
     else()
       set(reason "no CBLAS was found (libopenblas-dev, or libblas-dev)")
+    endif()
+  elseif(name STREQUAL "cublas")
+    find_package(CUDAToolkit QUIET)
+    if(TARGET CUDA::cublas)
+      _attune_import(cublas CUDA::cublas ${ARGN})
+    else()
+      set(reason "cuBLAS was not found (a CUDA toolkit)")
     endif()
   else()
     list(JOIN attune_known_components ", " known)

@@ -31,6 +31,19 @@ template <class Iterator, class Unary, class T, class Binary> T transform_reduce
   return thrust::transform_reduce(thrust::cpp::par, first, last, f, init, g);
 }
 
+/// A policy that tells its stream, and a product that counts its calls and knows its own.
+struct streamed : counting {
+  int stream = 0;
+};
+struct counting_gemm {
+  int* products;
+  int stream = 0;
+  template <class C, class T> void operator()(const view<C, 2, device>&, const view<const T, 2, device>&, const view<const T, 2, device>&, bool) const { ++*products; }
+  void require_stream(int given) const {
+    if (given != stream) throw attune::error("another stream");
+  }
+};
+
 template <class F> int launches_of(const F& call) {
   launches = 0;
   call();
@@ -107,6 +120,64 @@ TEST_CASE("Thrust launches: as few as documented", "[thrust]") {
   checked.checked = true;
   attune::token_logps(policy, logits.matrix(), targets, logps, states, checked);
   CHECK(reductions == 1);
+}
+
+TEST_CASE("Thrust launches: the LM head, a chunk", "[thrust]") {
+  constexpr std::int64_t rows = 10, chunk = 4, chunks = 3, features = 3, classes = 100;
+  const counting policy;
+  device_matrix<bfloat16> hidden(normals<bfloat16>(rows * features, 1, 2), rows, features), weight(normals<bfloat16>(classes * features, 1, 3), classes, features);
+  device_matrix<bfloat16> d_hidden({}, rows, features);
+  device_matrix<float> d_weight({}, classes, features);
+  const thrust::device_vector<std::int32_t> targets(rows, 1);
+  thrust::device_vector<float> logps(rows);
+  thrust::device_vector<row_state> states(rows);
+  thrust::device_vector<row_report> report(1);
+  thrust::device_vector<std::byte> memory(std::size_t(attune::device_lm_head_bytes<bfloat16, float>(chunk, classes)));
+  const attune::device_lm_head_workspace<bfloat16> narrow{.rows = chunk, .memory = memory};
+  const attune::device_lm_head_workspace<float> wide{.rows = chunk, .memory = memory};
+  const attune::device_lm_head_gradients<bfloat16> both{.hidden = d_hidden.matrix(), .weight = d_weight.matrix()};
+  const attune::device_row_options with_report{.report = report};
+  int products = 0;
+  const counting_gemm gemm{&products};
+  const auto minus_one = [](std::int64_t, float) { return -1.0f; };  // on the host
+  const auto nothing = [](const auto&) {};
+  const auto logps_of = [&](const attune::device_row_options& o) {
+    return launches_of([&] { attune::lm_head_logps(policy, gemm, hidden.matrix(), weight.matrix(), targets, logps, states, narrow, o); });
+  };
+  const auto gradient_of = [&](const auto& workspace, const attune::device_row_options& o) {
+    return launches_of([&] { attune::lm_head_gradient(policy, gemm, hidden.matrix(), weight.matrix(), targets, states, logps, both, workspace, o); });
+  };
+  const auto fused = [&](const attune::device_row_options& o) {
+    return launches_of([&] { attune::lm_head_fused(policy, gemm, hidden.matrix(), weight.matrix(), targets, minus_one, logps, both, narrow, o); });
+  };
+  const auto visit = [&](const attune::device_lm_head_gradients<bfloat16>& gradients) {
+    return launches_of([&] { attune::lm_head_visit(policy, gemm, hidden.matrix(), weight.matrix(), nothing, gradients, narrow); });
+  };
+  const auto products_of = [&](const auto& call) {
+    products = 0;
+    call();
+    return products;
+  };
+  const auto before = attune_test::allocations();
+  CHECK(products_of([&] { CHECK(logps_of({}) == 2 * chunks); }) == chunks);
+  CHECK(products_of([&] { CHECK(gradient_of(narrow, {}) == chunks); }) == 3 * chunks);
+  CHECK(products_of([&] { CHECK(fused({}) == 4 * chunks); }) == 3 * chunks);
+  CHECK(products_of([&] { CHECK(visit({}) == 0); }) == chunks);
+  CHECK(products_of([&] { CHECK(visit({.hidden = d_hidden.matrix()}) == 0); }) == 2 * chunks);
+  CHECK(gradient_of(wide, {}) == 2 * chunks);  // its factor is rounded
+  CHECK(logps_of(with_report) == 1 + 3 * chunks);
+  CHECK(gradient_of(narrow, with_report) == 1 + 3 * chunks);
+  CHECK(fused(with_report) == 1 + 5 * chunks);
+  const auto after = attune_test::allocations();
+  CHECK(after == before);
+
+  streamed other;
+  const auto text = [&](int stream) {
+    other.stream = stream;
+    return attune_test::error_text([&] { attune::lm_head_logps(other, gemm, hidden.matrix(), weight.matrix(), targets, logps, states, narrow); });
+  };
+  CHECK(text(0) == "");
+  CHECK(text(1) == "another stream");
 }
 
 #endif

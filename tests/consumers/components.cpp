@@ -7,6 +7,9 @@
 #ifdef WITH_CBLAS
 #include <attune/backend/cblas.hpp>
 #endif
+#ifdef WITH_CUBLAS
+#include <attune/backend/cublas.hpp>
+#endif
 #ifdef WITH_DLPACK
 #include <attune/backend/dlpack.hpp>
 #endif
@@ -42,6 +45,14 @@ int main() {
   double c = 0;
   attune::cblas_gemm{}(attune::as_view(&c, 1, 1), attune::as_view(a, 1, 2), attune::as_view(b, 2, 1), false);
   right = right && c == 11;
+#endif
+#ifdef WITH_CUBLAS
+  try {  // there need not be a GPU: cuBLAS is there, and refuses a handle that is none
+    const attune::view<float, 2, attune::device> one(nullptr, {1, 1});
+    attune::cublas_gemm{nullptr}(one, attune::view<const float, 2, attune::device>(one), attune::view<const float, 2, attune::device>(one), false);
+    right = false;
+  } catch (const attune::error&) {
+  }
 #endif
   return right ? 0 : 1;
 }

@@ -92,6 +92,57 @@ void known_costs(attune_test::launch_counter& counter, cudaStream_t stream) {
 template <class T> attune::view<T, 1, attune::device> seen(const memory<T>& x, std::int64_t n) { return {x.data, {n}}; }
 template <class T> attune::view<T, 2, attune::device> seen(const memory<T>& x, std::int64_t rows, std::int64_t columns) { return {x.data, {rows, columns}}; }
 
+/// In the place of cuBLAS, which the substitute does not carry: a product that is one kernel.
+struct counted_gemm {
+  cudaStream_t stream;
+  template <class C, class T>
+  void operator()(const attune::view<C, 2, attune::device>&, const attune::view<const T, 2, attune::device>&, const attune::view<const T, 2, attune::device>&, bool) const {
+    one_kernel<<<1, 32, 0, stream>>>(nullptr);
+  }
+  void require_stream(cudaStream_t given) const {
+    if (given != stream) throw attune::error("another stream");
+  }
+};
+struct minus_one {
+  ATTUNE_FN float operator()(std::int64_t, float) const { return -1; }
+};
+
+/// The LM head, three chunks of a batch: of each 1 or 3 products, and what is between them.
+void lm_head(attune_test::launch_counter& counter, cudaStream_t stream) {
+  using attune::bfloat16;
+  constexpr std::int64_t rows = 10, chunk = 4, classes = 1000, features = 8;
+  const memory<bfloat16> hidden(rows * features), weight(classes * features), d_hidden(rows * features);
+  const memory<float> d_weight(classes * features), logps(rows);
+  const memory<std::int32_t> targets(rows);
+  const memory<attune::row_state> states(rows);
+  const std::int64_t bytes = attune::device_lm_head_bytes<bfloat16>(chunk, classes);
+  const memory<std::byte> scratch(static_cast<std::size_t>(bytes));
+  const auto policy = thrust::cuda::par_nosync.on(stream);
+  const attune::device_lm_head_workspace<bfloat16> workspace{.rows = chunk, .memory = seen(scratch, bytes)};
+  const attune::device_lm_head_gradients<bfloat16> gradients{.hidden = seen(d_hidden, rows, features), .weight = seen(d_weight, classes, features)};
+  const auto h = seen(hidden, rows, features), w = seen(weight, classes, features);
+  const auto y = seen(targets, rows);
+  const auto l = seen(logps, rows);
+  const auto s = seen(states, rows);
+  counter.expect("lm_head_logps, 3 chunks", {.launches = 3 * (1 + 2)}, [&] { attune::lm_head_logps(policy, counted_gemm{stream}, h, w, y, l, s, workspace); });
+  counter.expect("lm_head_gradient, 3 chunks", {.launches = 3 * (3 + 1)}, [&] { attune::lm_head_gradient(policy, counted_gemm{stream}, h, w, y, s, l, gradients, workspace); });
+  counter.expect("lm_head_fused, 3 chunks", {.launches = 3 * (3 + 4)}, [&] { attune::lm_head_fused(policy, counted_gemm{stream}, h, w, y, minus_one{}, l, gradients, workspace); });
+}
+/// Whether a product on another stream than the policy's is refused.
+bool refuses_another_stream(cudaStream_t stream) {
+  const memory<float> x(64);
+  const memory<std::byte> scratch(1 << 12);
+  const auto m = seen(x, 8, 8);
+  const auto nothing = [](const attune::lm_head_chunk<float>&) {};
+  try {
+    attune::lm_head_visit(thrust::cuda::par_nosync.on(stream), counted_gemm{nullptr}, m, m, nothing, {},
+                          attune::device_lm_head_workspace<float>{.rows = 2, .memory = seen(scratch, 1 << 12)});
+  } catch (const attune::error& e) {
+    return std::string(e.what()) == "another stream";
+  }
+  return false;
+}
+
 /// attune's functions on a stream, and a whole step of DPO on the policy's logits: what their documentation says, and nothing that waits.
 void library(attune_test::launch_counter& counter, cudaStream_t stream) {
   using attune::bfloat16;
@@ -194,7 +245,9 @@ int main() {
   known_costs(counter, stream);
   library(counter, stream);
   kernels(counter, stream);
+  lm_head(counter, stream);
   bool bad = counter.failures() > 0;
+  if (!refuses_another_stream(stream)) bad = failed("a product on another stream was accepted");
   const int expected = planted(wrong, stream);
   if (wrong.failures() != expected) bad = failed("a planted budget was accepted");
   one_kernel<<<1, 1, 0, stream>>>(nullptr);

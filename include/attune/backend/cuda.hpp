@@ -11,4 +11,5 @@
 #include <attune/backend/cuda/update.hpp>
 #include <attune/exec/device/evaluate.hpp>
 #include <attune/exec/device/evaluate_tokens.hpp>
+#include <attune/exec/device/lm_head.hpp>
 #include <attune/exec/device/sequence.hpp>

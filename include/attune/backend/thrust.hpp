@@ -3,6 +3,7 @@
 // policies.
 #pragma once
 
+#include <attune/backend/thrust/lm_head.hpp>
 #include <attune/backend/thrust/logits_gradient.hpp>
 #include <attune/backend/thrust/policy.hpp>
 #include <attune/backend/thrust/row_divergence.hpp>

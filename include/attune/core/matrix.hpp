@@ -7,7 +7,7 @@
 namespace attune {
 
 /// The transpose: the same memory, with extents and strides exchanged.
-template <class T> constexpr view<T, 2> transposed(const view<T, 2>& m) {
+template <class T, class Space> constexpr view<T, 2, Space> transposed(const view<T, 2, Space>& m) {
   return {m.data(), {m.extent(1), m.extent(0)}, {m.stride(1), m.stride(0)}};
 }
 
@@ -19,7 +19,7 @@ struct blas_layout {
 
 /// The layout of m, which `name` stands for in the message. Where both fit, as for a single row, by rows.
 /// Throws attune::error for a matrix without neighbours in either direction, or whose lines overlap or run backwards.
-template <class T> blas_layout blas_layout_of(const view<T, 2>& m, const char* name) {
+template <class T, class Space> blas_layout blas_layout_of(const view<T, 2, Space>& m, const char* name) {
   const auto length = [&](int along) { return m.extent(along) > 1 ? m.extent(along) : 1; };
   const auto fits = [&](int along) {
     return (length(along) == 1 || m.stride(along) == 1) && (length(1 - along) == 1 || m.stride(1 - along) >= length(along));
@@ -34,7 +34,8 @@ template <class T> blas_layout blas_layout_of(const view<T, 2>& m, const char* n
 namespace detail {
 
 /// Throws unless c [M, N], a [M, K] and b [K, N] can be multiplied.
-template <class C, class A, class B> void require_product(const view<C, 2>& c, const view<A, 2>& a, const view<B, 2>& b) {
+template <class C, class A, class B, class Space>
+void require_product(const view<C, 2, Space>& c, const view<A, 2, Space>& a, const view<B, 2, Space>& b) {
   require_extent(a.extent(0), c.extent(0), "a (in rows)", "c");
   require_extent(b.extent(1), c.extent(1), "b (in columns)", "c");
   require_extent(b.extent(0), a.extent(1), "b (in rows)", "a's columns");

@@ -53,17 +53,17 @@ template <class T> struct lm_head {
   lm_head_workspace<T> workspace;
 };
 
-template <class T> constexpr view<T> rows_of(const view<T>& x, std::int64_t first, std::int64_t count) {
+template <class T, class Space> constexpr view<T, 1, Space> rows_of(const view<T, 1, Space>& x, std::int64_t first, std::int64_t count) {
   return {x.data() + first * x.stride(0), {count}, x.strides()};
 }
-template <class T> constexpr view<T, 2> rows_of(const view<T, 2>& m, std::int64_t first, std::int64_t count) {
+template <class T, class Space> constexpr view<T, 2, Space> rows_of(const view<T, 2, Space>& m, std::int64_t first, std::int64_t count) {
   return {m.data() + first * m.stride(0), {count, m.extent(1)}, m.strides()};
 }
 
 // ---- the checks
 
-template <class T>
-void require_matrix(const view<T, 2>& m, std::int64_t rows, std::int64_t columns, const char* name, const char* source) {
+template <class T, class Space>
+void require_matrix(const view<T, 2, Space>& m, std::int64_t rows, std::int64_t columns, const char* name, const char* source) {
   if (m.absent() || (m.extent(0) == rows && m.extent(1) == columns)) return;
   throw error(std::string("attune: ") + name + " is " + quoted(m.extent(0)) + " x " + quoted(m.extent(1)) + "; expected " + quoted(rows) +
               " x " + quoted(columns) + ", like " + source);
@@ -73,14 +73,14 @@ inline void require_some(std::int64_t given, const char* what) {
 }
 
 /// [begin, end) of the addresses of a matrix that is not empty.
-template <class T> std::array<std::uintptr_t, 2> addresses(const view<T, 2>& m) {
+template <class T, class Space> std::array<std::uintptr_t, 2> addresses(const view<T, 2, Space>& m) {
   std::int64_t low = 0, high = 0;
   for (int r = 0; r < 2; ++r) (m.stride(r) < 0 ? low : high) += (m.extent(r) - 1) * m.stride(r);
   return {reinterpret_cast<std::uintptr_t>(m.data() + low), reinterpret_cast<std::uintptr_t>(m.data() + high + 1)};
 }
-template <class T, class U> bool meet(const view<T, 2>& a, const view<U, 2>& b) {
+template <class T, class U, class Space> bool meet(const view<T, 2, Space>& a, const view<U, 2, Space>& b) {
   if constexpr (std::same_as<std::remove_const_t<T>, std::remove_const_t<U>>) {
-    return overlap<std::remove_const_t<T>>(a, b);
+    return overlap<std::remove_const_t<T>, Space>(a, b);
   } else {
     if (a.size() == 0 || b.size() == 0) return false;
     const auto x = addresses(a), y = addresses(b);
@@ -88,7 +88,7 @@ template <class T, class U> bool meet(const view<T, 2>& a, const view<U, 2>& b) 
   }
 }
 /// Throws if `out`, which is written, shares memory with one of the others.
-template <class T, class... Others> void require_apart(const char* name, const view<T, 2>& out, const Others&... others) {
+template <class T, class Space, class... Others> void require_apart(const char* name, const view<T, 2, Space>& out, const Others&... others) {
   require_distinct(out, name);
   if ((meet(out, others) || ...)) {
     throw error(std::string("attune: ") + name + " shares memory with another matrix of the LM head; expected memory of its own");
@@ -115,8 +115,8 @@ template <class T> void require_shapes(const lm_head<T>& head) {
 }
 
 /// Shows a product to gemm's validate, if it has one. (Not in a generic lambda: nvcc 13 mistakes the requires-expression there.)
-template <class Gemm, class C, class A, class B>
-void show(Gemm& gemm, const view<C, 2>& c, const view<const A, 2>& a, const view<const B, 2>& b) {
+template <class Gemm, class C, class A, class B, class Space>
+void show(Gemm& gemm, const view<C, 2, Space>& c, const view<const A, 2, Space>& a, const view<const B, 2, Space>& b) {
   if constexpr (requires { gemm.validate(c, a, b); }) gemm.validate(c, a, b);
 }
 
