@@ -35,9 +35,9 @@ template <class T> double norm_error(const std::vector<T>& x, const std::vector<
 /// Whether each element is within one unit in the last place of the expected number, rounded to T. Zeros must be zeros, NaNs NaNs.
 template <class T> bool within_one_ulp(const std::vector<T>& x, const std::vector<double>& expected) {
   const auto place = [](T y) {
-    std::uint16_t half;
-    std::memcpy(&half, &y, 2);
-    const int bits = half;
+    std::uint16_t stored;
+    std::memcpy(&stored, &y, 2);
+    const int bits = stored;
     return bits & 0x8000 ? -(bits & 0x7fff) : bits;
   };
   for (std::size_t i = 0; i < x.size(); ++i) {
