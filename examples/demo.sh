@@ -11,8 +11,8 @@ build=$PWD/build/demo
 # The model's loops are in trainer.cpp: that file is optimised for this machine; the others would only take longer to compile. All are
 # compiled for the same machine, since inline code that they share depends on it.
 compile() { # source
-  case $1 in trainer.cpp) level=-O3 ;; *) level=-O1 ;; esac
-  "$CXX" -std=c++20 $level -march=native -pthread -Iinclude -c "examples/align/$1" -o "$build/${1%.cpp}.o"
+  case $1 in align/trainer.cpp) level=-O3 ;; *) level=-O1 ;; esac
+  "$CXX" -std=c++20 $level -march=native -DATTUNE_NO_DISPATCH -pthread -Iinclude -Iexamples -c "examples/$1" -o "$build/$(echo "${1%.cpp}" | tr / _).o"
 }
 if [ "${1:-}" = --compile ]; then # this script calls itself, to compile in parallel
   compile "$2"
@@ -62,13 +62,13 @@ if ! has_compiler; then
 fi
 
 mkdir -p "$build"
-if [ ! -e "$build/align" ] || [ -n "$(find include examples/align examples/demo.sh -newer "$build/align" -type f)" ]; then
+if [ ! -e "$build/align" ] || [ -n "$(find include examples/align examples/held examples/demo.sh -newer "$build/align" -type f)" ]; then
   started=$(date +%s)
   echo "building examples/align with $CXX ..."
   rm -f "$build"/*.o
   # Sources that take longest first.
-  slow="objective.cpp trainer.cpp policy_objective.cpp options.cpp main.cpp"
-  { printf '%s\n' $slow; (cd examples/align && printf '%s\n' *.cpp) | grep -v -x -F "$(printf '%s\n' $slow)"; } |
+  slow="held/pairs.cpp held/others.cpp align/trainer.cpp align/policy_objective.cpp align/options.cpp align/main.cpp"
+  { printf '%s\n' $slow; (cd examples && printf '%s\n' held/*.cpp align/*.cpp) | grep -v -x -F "$(printf '%s\n' $slow)"; } |
     CXX=$CXX xargs -n 1 -P "$(nproc 2> /dev/null || echo 1)" sh examples/demo.sh --compile
   "$CXX" -pthread "$build"/*.o -o "$build/align"
   echo "built in $(($(date +%s) - started)) s"
