@@ -12,11 +12,6 @@
 
 namespace align {
 
-/// Whether that is a name of the unit, or one of its other names.
-template <class Entry> bool is_called(const Entry& entry, const std::string& name) {
-  return name == entry.name || (" " + std::string(entry.also) + " ").find(" " + name + " ") != std::string::npos;
-}
-
 inline std::string listed(const std::vector<std::string>& names, const char* between = ", ") {
   std::string list;
   for (const std::string& name : names) list += (list.empty() ? "" : between) + name;

@@ -50,7 +50,7 @@ label_rewards shape_rewards(const std::string& shaping, const std::vector<std::s
   if (shaping.empty()) return {};
   std::optional<label_rewards> found;
   for_each_shaping([&](const auto& entry, auto unit) {
-    if (found || !is_called(entry, shaping)) return;
+    if (found || !held::is_called(entry.name, entry.also, shaping)) return;
     for (const std::string& setting : settings) apply_setting(unit, setting, "--set-shape");
     attune::validate(unit);
     found = label_rewards{unit.value(1.0), unit.value(0.0)};

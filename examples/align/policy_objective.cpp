@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "policy_objective.hpp"
 
+#include "held/objectives.hpp"
 #include "names.hpp"
 
 #include <attune/catalog/token.hpp>
@@ -131,7 +132,7 @@ policy_objective make_policy_objective(const policy_settings& s, const std::vect
   std::optional<policy_objective> found;
   attune::catalog::for_each_token_objective([&](const auto& entry) {
     typename std::remove_cvref_t<decltype(entry)>::unit unit;
-    if (found || !is_called(entry, s.name)) return;
+    if (found || !held::is_called(entry.name, entry.also, s.name)) return;
     for (const std::string& setting : set) apply_setting(unit, setting, "--set");
     attune::validate(unit);
     found = objective_of(entry.name, unit, s);

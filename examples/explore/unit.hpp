@@ -16,17 +16,12 @@ namespace explore {
 using setting = held::settings::value_type;
 setting parse_setting(const std::string& text);
 
-/// Whether the name is one of the words of a list.
-inline bool is_among(std::string_view name, std::string_view words) {
-  return !name.empty() && (" " + std::string(words) + " ").find(" " + std::string(name) + " ") != std::string::npos;
-}
-
 /// Calls use_unit(entry, unit) with the named scalar unit and the settings applied, or use_objective(entry, objective) with the objective
 /// (held/objectives.hpp); attune::error if the name or a setting is unknown or out of domain.
 template <class UseUnit, class UseObjective>
 void with_unit(std::string_view name, const std::vector<setting>& settings, UseUnit&& use_unit, UseObjective&& use_objective) {
   for (const held::entry& entry : held::objectives()) {
-    if (entry.is_called(std::string(name))) return use_objective(entry, entry.make(settings));
+    if (entry.is_called(name)) return use_objective(entry, entry.make(settings));
   }
   bool found = false;
   std::string known;
@@ -34,7 +29,7 @@ void with_unit(std::string_view name, const std::vector<setting>& settings, UseU
     known += (known.empty() ? "" : ", ") + std::string(entry.name);
     using unit_type = typename std::remove_cvref_t<decltype(entry)>::unit;
     if constexpr (!attune::is_objective<unit_type>) {
-      if (name != entry.name && !is_among(name, entry.also)) return;
+      if (!held::is_called(entry.name, entry.also, name)) return;
       found = true;
       unit_type unit{};
       for (const auto& [parameter, value] : settings) attune::set_parameter(unit, parameter, value);
@@ -43,7 +38,7 @@ void with_unit(std::string_view name, const std::vector<setting>& settings, UseU
     }
   });
   attune::for_each_operation([&](const attune::operation_entry& o) {
-    if (name != o.name && !is_among(name, o.also)) return;
+    if (!held::is_called(o.name, o.also, name)) return;
     throw attune::error(std::string(o.name) + " acts on " + o.on + ", not on samples of log-probabilities; in C++: " + o.call);
   });
   if (!found) throw attune::error("there is no unit " + std::string(name) + "; the catalogue has: " + known);

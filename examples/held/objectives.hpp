@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -31,6 +32,11 @@ using any_group = std::function<double(const attune::group<double>&, double* gra
 using any = std::variant<in_both<attune::pair_kind>, in_both<attune::detailed_pair_kind>, in_both<attune::single_kind>, in_both<attune::value_kind>,
                                in_both<attune::token_kind>, any_group>;
 
+/// Whether that is the name of a unit, or one of its other names, a list separated by spaces.
+inline bool is_called(std::string_view name, std::string_view also, std::string_view asked) {
+  return asked == name || (!asked.empty() && (" " + std::string(also) + " ").find(" " + std::string(asked) + " ") != std::string::npos);
+}
+
 /// Parameters by name.
 using settings = std::vector<std::pair<std::string, double>>;
 
@@ -43,7 +49,7 @@ struct entry {
   bool stops_gradient;
   any (*make)(const settings&);
 
-  bool is_called(const std::string& other) const { return other == name || (" " + also + " ").find(" " + other + " ") != std::string::npos; }
+  bool is_called(std::string_view other) const { return held::is_called(name, also, other); }
 };
 
 /// Whether it reads that member of its kind of sample.

@@ -174,9 +174,7 @@ void compare(const char* name, F f) {
 template <template <class> class On, class F>
 void compare_both(const char* name, F f) {
   compare<float>(name, On<F>{f});
-#if !defined(ATTUNE_LIGHT_DEVICE_CODE)  // where no device runs it, one arithmetic is compiled
   compare<double>(name, On<F>{f});
-#endif
 }
 }  // namespace
 

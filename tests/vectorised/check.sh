@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# check.sh COMPILER INCLUDE SOURCE: the hot loops are vector instructions, at -O2 and (g++) -O3, for every instruction set. Each known way to lose
+# check.sh COMPILER INCLUDE SOURCE: the hot loops are vector instructions, at -O2 and -O3, for every instruction set. Each known way to lose
 # that compiles without a warning and gives right results, only 5 to 50 times slower.
 #   Counted in the object code, function by function: packed arithmetic in registers of the set's width, and calls (of a function that was
 #   not inlined, or of the standard library's exp), of which there may be none.
@@ -48,10 +48,7 @@ check() {
 }
 
 check O2
-case $compiler in
-  *clang*) ;;  # whose loops are vectors from -O2 on, for the same reasons
-  *) check O3 ;;
-esac
+check O3
 if check O2 -DPLANTED > "$work/planted"; then echo "a scalar loop was not noticed"; exit 1; fi
 grep -q block_planted "$work/planted"
 echo "every hot loop is vector code: $(wc -l < "$work/loops") kernels"

@@ -31,7 +31,7 @@ void sequence_loss_in_blocks(const auto& policy, const O& objective, const view<
   const device_batch<Kind, A> samples = device_batch_of<Kind, A>(batch, gradients);
   if (o.checked) require_device_samples<Kind, A>(policy, objective, samples);
   const double weight = samples.weights.given() || samples.mask.given() ? -1 : static_cast<double>(count);
-  with_report(policy, count, weight, true, o, "sequence_loss", [&](double* sums) { return sum_weights<Kind, A>{samples, sums, count}; }, [&](const loss_scale& scale, double* sums) {
+  with_report(policy, count, weight, true, o, "sequence_loss", [&](double* sums, std::int64_t n) { return sum_weights<Kind, A>{samples, sums, n}; }, [&](const loss_scale& scale, double* sums) {
     const sequence_loss_block<Kind, A, O> work{objective, samples, {token_logps.data(), token_logps.stride(0), token_logps.stride(1)},
                                                {mask.data(), mask.stride(0), mask.stride(1)}, token_logps.extent(1), strided_of(logps), scale, sums};
     launch_blocks(policy, {"sequence_loss", count, 1, threads_of(policy, work, work.max_threads), 1}, work);

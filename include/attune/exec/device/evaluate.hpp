@@ -82,7 +82,7 @@ void require_device_samples(const Policy& policy, const O& objective, const devi
 }
 
 /// Runs `lanes` lanes over samples, and what comes before and after: sum_weights finds their weight where it is needed and not known (known < 0).
-/// run(scale, sums) launches what fills sums [lane_metrics, lanes], null if no report is wanted; sum_weights(sums) makes a body for as many lanes.
+/// run(scale, sums) launches what fills sums [lane_metrics, lanes], null if no report is wanted; sum_weights(sums, n) makes a body for n of them.
 template <class Policy, class SumWeights, class Run>
 void with_report(const Policy& policy, std::int64_t lanes, double known_weight, bool paired, const device_options& o, const char* call, const SumWeights& sum_weights, const Run& run) {
   const bool own_weight = known_weight < 0 && !o.normalizer;
@@ -91,8 +91,9 @@ void with_report(const Policy& policy, std::int64_t lanes, double known_weight, 
   double* sums = reinterpret_cast<double*>(require_workspace(o.workspace, to != nullptr || own_weight ? workspace_of_lanes(lanes) : 0, call));
 
   double *weights = sums + lane_metrics * lanes, *folded = weights + lanes;
-  if (own_weight) launch(policy, lanes, sum_weights(weights));
-  const loss_scale scale{normalizer > 0 ? 1 / normalizer : 0, own_weight ? weights : nullptr, lanes};
+  const std::int64_t weighing = weight_lanes(lanes);
+  if (own_weight) launch(policy, weighing, sum_weights(weights, weighing));
+  const loss_scale scale{normalizer > 0 ? 1 / normalizer : 0, own_weight ? weights : nullptr, weighing};
   run(scale, to != nullptr ? sums : nullptr);
   if (to == nullptr) return;
   launch(policy, lane_metrics * folded_parts, fold_lanes{sums, folded, lanes});
@@ -109,7 +110,7 @@ void evaluate_on_device(const Policy& policy, const O& objective, const Batch& b
   if (o.checked) require_device_samples<Kind, T>(policy, objective, samples);
   const double weight = samples.weights.given() || samples.mask.given() ? -1 : static_cast<double>(samples.size);
   const std::int64_t lanes = sample_lanes(samples.size);
-  with_report(policy, lanes, weight, is_paired<Kind>, o, "evaluate", [&](double* sums) { return sum_weights<Kind, T>{samples, sums, lanes}; },
+  with_report(policy, lanes, weight, is_paired<Kind>, o, "evaluate", [&](double* sums, std::int64_t n) { return sum_weights<Kind, T>{samples, sums, n}; },
               [&](const loss_scale& scale, double* sums) { launch(policy, lanes, evaluate_lanes<Kind, T, O>{objective, samples, scale, sums, lanes}); });
 }
 
@@ -128,7 +129,7 @@ void evaluate_groups_on_device(const Policy& policy, const O& objective, const g
                            strided_of(batch.begin), column_of<T>(batch.length), strided_of(batch.mask), strided_of(gradients.logp)};
   const bool known = batch.weight.absent() && batch.mask.absent() && batch.begin.absent();  // else a group may have nothing in it
   const std::int64_t lanes = sample_lanes(count);
-  with_report(policy, lanes, known ? static_cast<double>(count) : -1, true, o, "evaluate", [&](double* sums) { return sum_group_weights<T>{d, sums, lanes}; },
+  with_report(policy, lanes, known ? static_cast<double>(count) : -1, true, o, "evaluate", [&](double* sums, std::int64_t n) { return sum_group_weights<T>{d, sums, n}; },
               [&](const loss_scale& scale, double* sums) { launch(policy, lanes, evaluate_group_lanes<T, O>{objective, d, scale, sums, lanes}); });
 }
 

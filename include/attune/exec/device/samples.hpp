@@ -13,6 +13,8 @@ namespace attune::detail {
 inline constexpr int lane_metrics = sample_sums::metrics + 2, lane_weight = sample_sums::metrics, lane_count = lane_weight + 1;
 /// As many lanes as a device keeps busy, at most one a sample.
 inline std::int64_t sample_lanes(std::int64_t samples) { return samples < 8192 ? samples : 8192; }
+/// And for the weight of a batch fewer, since every thread that needs it adds up their sums.
+inline std::int64_t weight_lanes(std::int64_t lanes) { return lanes < 256 ? lanes : 256; }
 
 struct lane_totals {
   double of[lane_metrics] = {};
