@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 : "${CXX:=g++}"
-build=$PWD/build/demo
+build=${ATTUNE_DEMO_BUILD:-$PWD/build/demo}
 
 # The model's loops are in trainer.cpp: that file is optimised for this machine; the others would only take longer to compile. All are
 # compiled for the same machine, since inline code that they share depends on it.

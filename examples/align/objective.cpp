@@ -62,17 +62,17 @@ label_rewards shape_rewards(const std::string& shaping, const std::vector<std::s
 objective make_objective(const std::string& name, const std::vector<std::string>& settings, const std::string& shaping,
                          const std::vector<std::string>& shaping_settings) {
   const label_rewards rewards = shape_rewards(shaping, shaping_settings);
-  for (const held::entry& entry : held::objectives()) {
-    if (!entry.is_called(name) || !std::visit(trains_on_pairs{}, entry.make({}))) continue;
-    held::settings values;
-    for (const std::string& setting : settings) values.push_back(parse_setting(setting, "--set"));
-    const objective found(entry.name, entry.make(values), rewards);
-    if (!shaping.empty() && !found.reads_rewards()) {
-      throw attune::error("--shape " + shaping + ": the objective " + entry.name + " reads no rewards; expected one that does, such as exo_rw or rebel");
-    }
-    return found;
+  const held::entry* entry = held::find(name);
+  if (!entry || !std::visit(trains_on_pairs{}, entry->make({}))) {
+    throw attune::error("there is no objective " + name + "; expected one of: " + listed(objective_names()));
   }
-  throw attune::error("there is no objective " + name + "; expected one of: " + listed(objective_names()));
+  held::settings values;
+  for (const std::string& setting : settings) values.push_back(parse_setting(setting, "--set"));
+  const objective found(entry->name, entry->make(values), rewards);
+  if (!shaping.empty() && !found.reads_rewards()) {
+    throw attune::error("--shape " + shaping + ": the objective " + entry->name + " reads no rewards; expected one that does, such as exo_rw or rebel");
+  }
+  return found;
 }
 
 }  // namespace align

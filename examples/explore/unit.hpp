@@ -20,9 +20,7 @@ setting parse_setting(const std::string& text);
 /// (held/objectives.hpp); attune::error if the name or a setting is unknown or out of domain.
 template <class UseUnit, class UseObjective>
 void with_unit(std::string_view name, const std::vector<setting>& settings, UseUnit&& use_unit, UseObjective&& use_objective) {
-  for (const held::entry& entry : held::objectives()) {
-    if (entry.is_called(name)) return use_objective(entry, entry.make(settings));
-  }
+  if (const held::entry* entry = held::find(name)) return use_objective(*entry, entry->make(settings));
   bool found = false;
   std::string known;
   attune::for_each_unit([&](const auto& entry) {

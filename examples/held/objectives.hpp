@@ -66,6 +66,14 @@ template <class Held> using kind_of = typename kind_of_held<Held>::type;
 /// All of them.
 const std::vector<entry>& objectives();
 
+/// The one that is called so by one of its names; null if there is none.
+inline const entry* find(std::string_view name) {
+  for (const entry& e : objectives()) {
+    if (e.is_called(name)) return &e;
+  }
+  return nullptr;
+}
+
 /// One of your own.
 template <class Unit> any hold(const Unit& unit) {
   if constexpr (attune::group_objective<Unit>) {

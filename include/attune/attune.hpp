@@ -98,6 +98,7 @@
 #include <attune/exec/implicit_reward.hpp>
 #include <attune/exec/instruction_set.hpp>
 #include <attune/exec/lanes.hpp>
+#include <attune/exec/objective_ref.hpp>
 #include <attune/exec/policy.hpp>
 #include <attune/exec/policy_report.hpp>
 #include <attune/exec/report.hpp>

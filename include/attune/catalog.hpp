@@ -22,17 +22,17 @@ namespace catalog {
 /// Calls visit(catalog_entry<Unit>) for every unit that is not an objective on pairs.
 template <class Visitor>
 void for_each_other(Visitor&& visit) {
-  for_each_function(visit);
-  for_each_divergence(visit);
-  for_each_score(visit);
-  for_each_link(visit);
-  for_each_single_objective(visit);
-  for_each_group_objective(visit);
-  for_each_token_objective(visit);
-  for_each_value_objective(visit);
-  for_each_reward(visit);
-  for_each_kl_estimator(visit);
-  for_each_constraint(visit);
+  catalog::for_each_function(visit);
+  catalog::for_each_divergence(visit);
+  catalog::for_each_score(visit);
+  catalog::for_each_link(visit);
+  catalog::for_each_single_objective(visit);
+  catalog::for_each_group_objective(visit);
+  catalog::for_each_token_objective(visit);
+  catalog::for_each_value_objective(visit);
+  catalog::for_each_reward(visit);
+  catalog::for_each_kl_estimator(visit);
+  catalog::for_each_constraint(visit);
 }
 
 }  // namespace catalog

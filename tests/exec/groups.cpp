@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 using attune::evaluate;
 using attune::groups;
@@ -52,93 +53,89 @@ struct log_ratio_contrast {  // a user's objective: no closed gradient, and read
   }
 };
 
+/// Calls visit(name, objective) for every objective on groups, as evaluate's loop sees it: so what is checked is compiled once.
+template <class Visit>
+void for_each_group_objective(Visit visit) {
+  int visited = 0;
+  attune::catalog::for_each_group_objective([&](const auto& entry) {
+    const typename std::remove_cvref_t<decltype(entry)>::unit objective{};
+    visit(std::string(entry.name), attune::detail::group_ref(objective));
+    ++visited;
+  });
+  CHECK(visited >= 9);
+}
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("evaluate on groups equals the group by group sum, for every objective", "", float, double, attune::bfloat16) {
   using T = TestType;
-  int objectives = 0;
-  attune::for_each_unit([&](const auto& entry) {
-    using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
-    if constexpr (attune::group_objective<unit>) {
-      ++objectives;
-      INFO(entry.name);
-      const unit objective{};
-      batch_of<T> b({1, 2, 5, 3, 8, 2, 1, 4, 30});
-      auto batch = b.batch();
-      batch.weight = b.weight;
-      batch.mask = b.mask;
-      const attune::report r = evaluate(objective, batch, {.logp = b.d_logp});
-      double loss = 0, weight = 0;
-      for (std::size_t g = 0; g + 1 < b.begin.size(); ++g) {
-        std::vector<attune::completion<double>> y;
-        std::vector<std::size_t> from;
-        for (auto i = std::size_t(b.begin[g]); i < std::size_t(b.begin[g + 1]); ++i) {
-          if (b.mask[i]) y.push_back(b.completion(i)), from.push_back(i);
-          if (!b.mask[i]) CHECK(double(b.d_logp[i]) == 0);
-        }
-        if (y.empty()) continue;
-        std::vector<double> d(y.size());
-        const double w = double(b.weight[g]);
-        loss += w * attune::group_loss(objective, attune::group<double>(y.data(), int(y.size())), d.data());
-        weight += w;
-        for (std::size_t k = 0; k < d.size(); ++k) {
-          const double tolerance = sizeof(T) == 8 ? 1e-14 : sizeof(T) == 4 ? 1e-6 : 5e-3;
-          CHECK(double(b.d_logp[from[k]]) * r.weight == Approx(w * d[k]).epsilon(tolerance).margin(1e-30));
-        }
+  for_each_group_objective([&](const std::string& name, const attune::detail::group_ref& objective) {
+    INFO(name);
+    batch_of<T> b({1, 2, 5, 3, 8, 2, 1, 4, 30});
+    auto batch = b.batch();
+    batch.weight = b.weight;
+    batch.mask = b.mask;
+    const attune::report r = evaluate(objective, batch, {.logp = b.d_logp});
+    double loss = 0, weight = 0;
+    for (std::size_t g = 0; g + 1 < b.begin.size(); ++g) {
+      std::vector<attune::completion<double>> y;
+      std::vector<std::size_t> from;
+      for (auto i = std::size_t(b.begin[g]); i < std::size_t(b.begin[g + 1]); ++i) {
+        if (b.mask[i]) y.push_back(b.completion(i)), from.push_back(i);
+        if (!b.mask[i]) CHECK(double(b.d_logp[i]) == 0);
       }
-      CHECK(r.loss_sum == Approx(loss).epsilon(1e-14));
-      CHECK(r.weight == Approx(weight).epsilon(1e-14));
-      CHECK(r.non_finite == 0);
+      if (y.empty()) continue;
+      std::vector<double> d(y.size());
+      const double w = double(b.weight[g]);
+      loss += w * attune::group_loss(objective, attune::group<double>(y.data(), int(y.size())), d.data());
+      weight += w;
+      for (std::size_t k = 0; k < d.size(); ++k) {
+        const double tolerance = sizeof(T) == 8 ? 1e-14 : sizeof(T) == 4 ? 1e-6 : 5e-3;
+        CHECK(double(b.d_logp[from[k]]) * r.weight == Approx(w * d[k]).epsilon(tolerance).margin(1e-30));
+      }
     }
+    CHECK(r.loss_sum == Approx(loss).epsilon(1e-14));
+    CHECK(r.weight == Approx(weight).epsilon(1e-14));
+    CHECK(r.non_finite == 0);
   });
-  CHECK(objectives >= 9);
 }
 
 TEST_CASE("group objectives do not depend on the order of the completions, also with equal rewards and equal scores") {
-  attune::for_each_unit([&](const auto& entry) {
-    using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
-    if constexpr (attune::group_objective<unit>) {
-      INFO(entry.name);
-      std::vector<attune::completion<double>> y{{-5, -6, 4, 0.5}, {-9, -7, 5, 0.25}, {-5, -6, 4, 0.5}, {-3, -6, 2, 0.5}, {-8, -6, 9, 0.25}, {-1, -2, 3, 1}};
-      double d[6], e[6];
-      const double loss = attune::group_loss(unit{}, attune::group<double>(y.data(), 6), d);
-      CHECK(std::isfinite(loss));
-      std::vector<std::size_t> order{3, 0, 5, 4, 1, 2};
-      std::vector<attune::completion<double>> shuffled;
-      for (std::size_t i : order) shuffled.push_back(y[i]);
-      CHECK(attune::group_loss(unit{}, attune::group<double>(shuffled.data(), 6), e) == Approx(loss).epsilon(1e-14));
-      for (std::size_t k = 0; k < 6; ++k) CHECK(e[k] == Approx(d[order[k]]).epsilon(1e-13).margin(1e-15));
-    }
+  for_each_group_objective([&](const std::string& name, const attune::detail::group_ref& objective) {
+    INFO(name);
+    std::vector<attune::completion<double>> y{{-5, -6, 4, 0.5}, {-9, -7, 5, 0.25}, {-5, -6, 4, 0.5}, {-3, -6, 2, 0.5}, {-8, -6, 9, 0.25}, {-1, -2, 3, 1}};
+    double d[6], e[6];
+    const double loss = attune::group_loss(objective, attune::group<double>(y.data(), 6), d);
+    CHECK(std::isfinite(loss));
+    std::vector<std::size_t> order{3, 0, 5, 4, 1, 2};
+    std::vector<attune::completion<double>> shuffled;
+    for (std::size_t i : order) shuffled.push_back(y[i]);
+    CHECK(attune::group_loss(objective, attune::group<double>(shuffled.data(), 6), e) == Approx(loss).epsilon(1e-14));
+    for (std::size_t k = 0; k < 6; ++k) CHECK(e[k] == Approx(d[order[k]]).epsilon(1e-13).margin(1e-15));
   });
 }
 
 TEST_CASE("a group of one is never NaN (P15)") {
-  attune::for_each_unit([&](const auto& entry) {
-    using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
-    if constexpr (attune::group_objective<unit>) {
-      INFO(entry.name);
-      const attune::completion<double> y{-5, -6, 4, 0.5};
-      double d[1];
-      CHECK(std::isfinite(attune::group_loss(unit{}, attune::group<double>(&y, 1), d)));
-      CHECK(std::isfinite(d[0]));
-    }
+  for_each_group_objective([&](const std::string& name, const attune::detail::group_ref& objective) {
+    INFO(name);
+    const attune::completion<double> y{-5, -6, 4, 0.5};
+    double d[1];
+    CHECK(std::isfinite(attune::group_loss(objective, attune::group<double>(&y, 1), d)));
+    CHECK(std::isfinite(d[0]));
   });
 }
 
 TEST_CASE("a reward that is not finite stays visible") {
-  attune::for_each_unit([&](const auto& entry) {
-    using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
-    if constexpr (attune::group_objective<unit>) {
-      INFO(entry.name);
-      for (double bad : {std::nan(""), HUGE_VAL}) {
-        batch_of<double> b({3, 3});
-        b.reward[4] = bad;
-        const attune::report r = evaluate(unit{}, b.batch(), {.logp = b.d_logp});
-        CHECK(r.non_finite == 1);
-        CHECK(std::isnan(r.loss()));
-        CHECK(std::isfinite(b.d_logp[2]));
-        CHECK(std::isnan(b.d_logp[5]));
-      }
+  for_each_group_objective([&](const std::string& name, const attune::detail::group_ref& objective) {
+    INFO(name);
+    for (double bad : {std::nan(""), HUGE_VAL}) {
+      batch_of<double> b({3, 3});
+      b.reward[4] = bad;
+      const attune::report r = evaluate(objective, b.batch(), {.logp = b.d_logp});
+      CHECK(r.non_finite == 1);
+      CHECK(std::isnan(r.loss()));
+      CHECK(std::isfinite(b.d_logp[2]));
+      CHECK(std::isnan(b.d_logp[5]));
     }
   });
 }

@@ -105,4 +105,13 @@ struct laid_out {
   }
 };
 
+// Every level of the ratio with every mean.
+inline constexpr ratio_level levels[] = {ratio_level::token, ratio_level::sequence, ratio_level::sequence_token, ratio_level::sequence_sum};
+inline constexpr token_reduction reductions[] = {token_reduction::token_mean, token_reduction::sequence_mean_token_mean, token_reduction::sequence_mean_token_sum,
+                                          token_reduction::constant_length, token_reduction::token_sum};
+
+inline token_options options_for(ratio_level level, token_reduction reduction) {
+  return {.ratio = level, .reduction = reduction, .constant_length = reduction == token_reduction::constant_length ? 40.0 : 0.0};
+}
+
 }  // namespace attune_test

@@ -2,7 +2,7 @@
 // The hot loops, for check.sh, which looks at the instructions that they were turned into.
 #include <attune/attune.hpp>
 
-#if defined(PLANTED)  // a loop that the compiler leaves scalar: exp of the standard library, one element after the other
+// A loop that the compiler leaves scalar, exp of the standard library, one element after the other: the check must notice it.
 namespace attune::detail {
 struct block_planted {
   template <class P> ATTUNE_PACK_FN static double run(const float* x, int n) {
@@ -13,7 +13,6 @@ struct block_planted {
 };
 }  // namespace attune::detail
 double planted(const float* x, int n) { return attune::detail::run_kernel<attune::native_pack<float>, attune::detail::block_planted>(x, n); }
-#endif
 
 template <class T>
 void rows(attune::view<T, 2> logits, const std::vector<int>& targets, std::vector<float>& logps, std::vector<attune::row_state>& states) {
@@ -32,4 +31,7 @@ void all(attune::view<float, 2> f, attune::view<attune::bfloat16, 2> b, const st
 }
 double pairs(const attune::pairs<float>& batch, const attune::pair_gradients<float>& gradients) {
   return attune::evaluate(attune::dpo{}, batch, gradients).loss() + attune::evaluate(attune::simpo{}, batch).loss();
+}
+double tokens(const attune::tokens<float>& batch, const attune::token_gradients<float>& gradients) {
+  return attune::evaluate(attune::ppo{}, batch, gradients).loss();
 }

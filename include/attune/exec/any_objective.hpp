@@ -1,31 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <attune/core/pack.hpp>
 #include <attune/core/parameter.hpp>  // validate
 #include <attune/core/storage.hpp>
-#include <attune/exec/sample_loop.hpp>   // run_samples
-#include <attune/exec/token_kernel.hpp>  // run_tokens
+#include <attune/exec/objective_ref.hpp>
 
 #include <cstring>
 #include <type_traits>
 
 namespace attune {
-namespace detail {
-/// The loop over samples of a kind: what it takes, what it sums, and its kernel.
-template <class Kind, class T>
-struct loop_over {
-  using samples = sample_run<Kind, T>;
-  using sums = report_sums<T>;
-  template <bool WithGradients> using kernel = run_samples<Kind, WithGradients>;
-};
-template <class T>
-struct loop_over<token_kind, T> {
-  using samples = token_run<T>;
-  using sums = token_sums<T>;
-  template <bool WithGradients> using kernel = run_tokens<WithGradients>;
-};
-}  // namespace detail
 
 /// An objective that is chosen at run time: holds any objective on samples of that kind, for tensors of T (or of 16-bit storage computed in
 /// T), and is one itself.
@@ -40,9 +23,6 @@ class any_objective {
   template <class S>
   using sample = typename Kind::template sample<S>;
   using jet = dual<double, policy_members<Kind>>;
-  using loop = detail::loop_over<Kind, T>;
-  using samples = typename loop::samples;
-  using sums = typename loop::sums;
   static constexpr std::size_t room = 256;
 
  public:
@@ -52,36 +32,28 @@ class any_objective {
     static_assert(std::is_trivially_copyable_v<O> && sizeof(O) <= room, "attune: any_objective holds trivially copyable structs of up to 256 bytes");
     validate(objective);
     std::memcpy(memory_, static_cast<const void*>(&objective), sizeof objective);
-    if constexpr (std::same_as<Kind, token_kind>) recipe_ = recipe_of(objective);
+    recipe_ = detail::recipe_if_any<Kind>(objective);
   }
 
-  double operator()(const sample<double>& x) const { return functions_->on_number(memory_, x); }
+  double operator()(const sample<double>& x) const { return functions_->in_loops->on_number(memory_, x); }
   jet operator()(const sample<jet>& x) const { return functions_->on_jet(memory_, x); }
   /// Of a policy-gradient objective: whose ratio it takes, and which mean.
   ratio_form ratio() const requires std::same_as<Kind, token_kind> { return recipe_.ratio; }
   token_reduction reduction() const requires std::same_as<Kind, token_kind> { return recipe_.reduction; }
-  /// What evaluate calls for some hundred samples at a time.
-  void run(const samples& x, sums& total, bool with_gradients) const {
-    (with_gradients ? functions_->with_gradients : functions_->value_only)(memory_, &x, &total);
-  }
+  /// What evaluate's loops call.
+  detail::objective_ref<Kind, T> ref() const { return {memory_, *functions_->in_loops, recipe_}; }
 
  private:
   struct functions {
-    double (*on_number)(const void*, const sample<double>&);
+    const detail::objective_functions<Kind, T>* in_loops;
     jet (*on_jet)(const void*, const sample<jet>&);
-    void (*value_only)(const void*, const samples*, sums*);
-    void (*with_gradients)(const void*, const samples*, sums*);
   };
-  template <class O, class S>
-  static S call(const void* objective, const sample<S>& x) {
-    return S((*static_cast<const O*>(objective))(x));
-  }
-  template <class O, bool WithGradients>
-  static void run_all(const void* objective, const samples* x, sums* total) {
-    detail::run_kernel<native_pack<T>, typename loop::template kernel<WithGradients>>(static_cast<const O*>(objective), x, total);
+  template <class O>
+  static jet on_jet(const void* objective, const sample<jet>& x) {
+    return jet((*static_cast<const O*>(objective))(x));
   }
   template <class O>
-  static constexpr functions table{&call<O, double>, &call<O, jet>, &run_all<O, false>, &run_all<O, true>};
+  static constexpr functions table{&detail::functions_of<Kind, native_pack<T>, O>::table, &on_jet<O>};
 
   const functions* functions_;
   token_recipe recipe_{};

@@ -5,7 +5,7 @@
 #include <attune/exec/check_samples.hpp>
 #include <attune/exec/evaluate_tokens.hpp>
 #include <attune/exec/group_loop.hpp>
-#include <attune/exec/sample_loop.hpp>
+#include <attune/exec/objective_ref.hpp>
 #include <attune/preference/pairs.hpp>
 #include <attune/preference/singles.hpp>
 
@@ -46,14 +46,19 @@ report sum_over_chunks(const Policy& policy, const partition& cut, std::int64_t 
   return total;
 }
 
-template <class Kind, class Pack, class T, execution_policy Policy, class O, class Batch, class Gradients>
-report evaluate_samples(const Policy& policy, const O& objective, const Batch& batch, const Gradients& gradients, const options& o) {
+template <class Kind, class Pack, class T, execution_policy Policy, class Batch, class Gradients>
+report evaluate_referred(const Policy& policy, const objective_ref<Kind, lane_of<Pack>>& objective, const Batch& batch, const Gradients& gradients, const options& o) {
   const double weight = check_samples<Kind>(objective, batch, gradients);
   const double normalizer = checked_normalizer(o, weight);
   const double scale = normalizer > 0 ? 1 / normalizer : 0;
   const std::int64_t size = std::get<0>(batch.columns()).extent(0);
   const auto run = [&](chunk_range range) { return evaluate_chunk<Kind, Pack, T>(objective, batch, gradients, scale, range); };
   return sum_over_chunks(policy, partition(size, 4096), size * sample_bytes<T>, run);
+}
+template <class Kind, class Pack, class T, execution_policy Policy, class O, class Batch, class Gradients>
+report evaluate_samples(const Policy& policy, const O& objective, const Batch& batch, const Gradients& gradients, const options& o) {
+  validate(objective);
+  return evaluate_referred<Kind, Pack, T>(policy, refer_to<Kind, Pack>(objective), batch, gradients, o);
 }
 
 }  // namespace detail
@@ -114,9 +119,11 @@ report evaluate(Policy policy, const O& objective, const groups<T>& batch, const
                 const options& o = {}) {
   static_assert(group_objective<O>, "attune: an objective on groups is called as objective(const attune::group<S>&) for any scalar S, or as "
                                     "objective(const attune::group<double>&, double* gradient)");
-  const double weight = detail::check_groups(objective, batch, gradients);
+  validate(objective);
+  const detail::group_ref referred(objective);
+  const double weight = detail::check_groups(referred, batch, gradients);
   const double normalizer = detail::checked_normalizer(o, weight);
-  const detail::group_loop<T, O> loop(objective, batch, gradients, normalizer > 0 ? 1 / normalizer : 0);
+  const detail::group_loop<T> loop(referred, batch, gradients, normalizer > 0 ? 1 / normalizer : 0);
   const partition cut(detail::group_extents<T>(batch).count(), 1);
   const std::int64_t bytes = batch.logp.extent(0) * detail::completion_bytes;
   return detail::sum_over_chunks(policy, cut, bytes, [&](chunk_range range) { return loop.run(range); });

@@ -15,8 +15,8 @@ inline double token_normalizer(const token_options& o, token_reduction reduction
 
 inline constexpr std::int64_t token_bytes = 32;  // what a token costs, in bytes that memory would move in the same time (run_chunks)
 
-template <class Pack, execution_policy Policy, class O, storage T>
-policy_report evaluate_tokens(Policy policy, const O& objective, const tokens<T>& batch, const token_gradients<T>& gradients, const token_options& o) {
+template <class Pack, execution_policy Policy, storage T>
+policy_report evaluate_tokens(const Policy& policy, const objective_ref<token_kind, arithmetic<T>>& objective, const tokens<T>& batch, const token_gradients<T>& gradients, const token_options& o) {
   policy_report total = check_tokens(objective, batch, gradients, o);
   const double normalizer = token_normalizer(o, recipe_of(objective, o).reduction, total.weight);
   const double scale = normalizer > 0 ? 1 / normalizer : 0;
@@ -25,7 +25,7 @@ policy_report evaluate_tokens(Policy policy, const O& objective, const tokens<T>
 
   const partition cut(layout.size(), 1);
   std::array<policy_report, max_chunks> parts;
-  const auto run = [&](int c) { parts[static_cast<std::size_t>(c)] = token_loop<T, Pack, O>(objective, batch, gradients, o, scale).run(cut[c]); };
+  const auto run = [&](int c) { parts[static_cast<std::size_t>(c)] = token_loop<T, Pack>(objective, batch, gradients, o, scale).run(cut[c]); };
   run_chunks(policy, cut.chunks(), run, batch.logp.size() * token_bytes);
   for (int c = 0; c < cut.chunks(); ++c) {
     const policy_report& part = parts[static_cast<std::size_t>(c)];
@@ -53,7 +53,8 @@ template <execution_policy Policy, class O, storage T, class Pack = native_pack<
 policy_report evaluate(Policy policy, const O& objective, const tokens<T>& batch, const std::type_identity_t<token_gradients<T>>& gradients = {},
                        const token_options& o = {}) {
   static_assert(token_objective<O>, "attune: a policy-gradient objective is called as objective(const attune::token<S>&) for any scalar S");
-  return detail::evaluate_tokens<Pack>(policy, objective, batch, gradients, o);
+  validate(objective);
+  return detail::evaluate_tokens<Pack>(policy, detail::refer_to<token_kind, Pack>(objective), batch, gradients, o);
 }
 template <class O, storage T, class Pack = native_pack<arithmetic<T>>>
 policy_report evaluate(const O& objective, const tokens<T>& batch, const std::type_identity_t<token_gradients<T>>& gradients = {}, const token_options& o = {}) {

@@ -92,11 +92,30 @@ double check_groups(const O& objective, const groups<T>& batch, const group_grad
   return weight;
 }
 
+/// Refers to an objective on groups, behind function pointers: checks and loop are compiled once for all of them (exec/objective_ref.hpp).
+class group_ref {
+ public:
+  template <group_objective O>
+  explicit group_ref(const O& objective) : objective_(&objective), loss_(&loss_of<O>), reward_(&reward_of<O>) {}
+
+  /// group_loss: d may be null.
+  double operator()(const group<double>& g, double* d) const { return loss_(objective_, g, d); }
+  double reward(const completion<double>& y) const { return reward_(objective_, y); }
+
+ private:
+  template <class O> static double loss_of(const void* o, const group<double>& g, double* d) { return group_loss(*static_cast<const O*>(o), g, d); }
+  template <class O> static double reward_of(const void* o, const completion<double>& y) { return implicit_reward(*static_cast<const O*>(o), y); }
+
+  const void* objective_;
+  double (*loss_)(const void*, const group<double>&, double*);
+  double (*reward_)(const void*, const completion<double>&);
+};
+
 /// The loop over the groups of a chunk.
-template <class T, class O>
+template <class T>
 class group_loop {
  public:
-  group_loop(const O& objective, const groups<T>& batch, const group_gradients<T>& gradients, double gradient_scale)
+  group_loop(const group_ref& objective, const groups<T>& batch, const group_gradients<T>& gradients, double gradient_scale)
       : objective_(objective), batch_(batch), gradients_(gradients), extents_(batch), scale_(gradient_scale) {}
 
   report run(chunk_range range) const {
@@ -130,7 +149,7 @@ class group_loop {
     }
     report r;
     if (size == 0) return r;
-    r.loss_sum = weight * group_loss(objective_, group<double>(y, size), gradients_.logp.absent() ? nullptr : d);
+    r.loss_sum = weight * objective_(group<double>(y, size), gradients_.logp.absent() ? nullptr : d);
     bool finite = std::isfinite(r.loss_sum);
     for (int i = 0; i < size && !gradients_.logp.absent(); ++i) {
       const double gradient = weight * scale_ * d[i];
@@ -153,13 +172,13 @@ class group_loop {
     }
     r.logp_chosen = y[best].logp;
     r.logp_rejected = y[worst].logp;
-    r.reward_chosen = implicit_reward(objective_, y[best]);
-    r.reward_rejected = implicit_reward(objective_, y[worst]);
+    r.reward_chosen = objective_.reward(y[best]);
+    r.reward_rejected = objective_.reward(y[worst]);
     r.margin = r.reward_chosen - r.reward_rejected;
     r.accuracy = r.margin > 0;
   }
 
-  O objective_;
+  group_ref objective_;
   groups<T> batch_;
   group_gradients<T> gradients_;
   group_extents<T> extents_;

@@ -28,8 +28,12 @@ struct sample_run {
   int size;
 };
 
-/// Sums over samples, in double, one for each lane of a pack. Over 64 samples a kernel adds in their own arithmetic, then here: a third of the
-/// time, and no more error than the rounding of a single number.
+/// As many samples as a kernel adds in their own arithmetic: 16 in each lane. Then the sums go on in double: a third of the time, and about the
+/// error of the rounding of a single number.
+template <class P> inline constexpr int summed_at_once = 16 * lanes<P> > run_quantum ? 16 * lanes<P> : run_quantum;
+static_assert(run_length % summed_at_once<native_pack<float>> == 0);
+
+/// Sums over samples, in double, one for each lane of a pack.
 template <class R, int Metrics>
 struct lane_sums {
   static constexpr int metrics = Metrics, max_lanes = 64 / int(sizeof(R));
@@ -42,7 +46,7 @@ struct lane_sums {
   }
 };
 
-/// What 64 samples contribute to the sums.
+/// What samples that are summed at once contribute.
 template <class P, class Sums>
 struct sum_packs {
   P of[Sums::metrics];
@@ -72,9 +76,10 @@ struct run_samples {
   ATTUNE_PACK_FN static void run(const O* given_objective, const sample_run<Kind, R>* given_samples, report_sums<R>* total) {
     const O objective = *given_objective;  // copies: stores of gradients cannot change them, so they stay in registers
     const sample_run<Kind, R> samples = *given_samples;
-    for (int first = 0; first < samples.size; first += run_quantum) {
+    for (int first = 0; first < samples.size; first += summed_at_once<P>) {
+      const int last = first + summed_at_once<P> < samples.size ? first + summed_at_once<P> : samples.size;
       sum_packs<P, report_sums<R>> metrics;
-      for (int i = first; i < first + run_quantum; i += lanes<P>) step(objective, samples, i, metrics);
+      for (int i = first; i < last; i += lanes<P>) step(objective, samples, i, metrics);
       metrics.add_to(*total);
     }
   }
@@ -231,22 +236,16 @@ class run_reader {
   alignas(64) R derivatives_[variables][run_length];
 };
 
-/// The report of a chunk of the batch.
-template <class Kind, class P, class T, class O, class Batch, class Gradients>
-report evaluate_chunk(const O& objective, const Batch& batch, const Gradients& gradients, double gradient_scale, chunk_range range) {
+/// The report of a chunk of the batch. objective: an objective_ref (exec/objective_ref.hpp).
+template <class Kind, class P, class T, class Objective, class Batch, class Gradients>
+report evaluate_chunk(const Objective& objective, const Batch& batch, const Gradients& gradients, double gradient_scale, chunk_range range) {
   using R = lane_of<P>;
-  constexpr bool runs_itself = requires(const sample_run<Kind, R>& samples, report_sums<R>& sums) { objective.run(samples, sums, true); };
-  const auto kernel = [&](auto with_gradients, const sample_run<Kind, R>& samples, report_sums<R>& sums) {
-    if constexpr (runs_itself) objective.run(samples, sums, with_gradients);  // any_objective
-    else run_kernel<P, run_samples<Kind, with_gradients>>(&objective, &samples, &sums);
-  };
   const bool with_gradients = !std::get<0>(gradients.columns()).absent();
   run_reader<Kind, T, Batch, Gradients> reader(batch, gradients, gradient_scale);
   report_sums<R> sums;
   for (std::int64_t i = range.begin; i < range.end; i += run_length) {
     const int n = static_cast<int>(range.end - i < run_length ? range.end - i : run_length);
-    const sample_run<Kind, R>& samples = reader.read(i, n);
-    with_gradients ? kernel(std::true_type{}, samples, sums) : kernel(std::false_type{}, samples, sums);
+    objective.run(reader.read(i, n), sums, with_gradients);
     if (with_gradients) reader.write(i, n);
   }
   double total[sample_sums::metrics];

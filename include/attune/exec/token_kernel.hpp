@@ -24,7 +24,7 @@ struct token_run {
   R ratio_limit;                                             ///< of log_ratio, where loss and metrics are not wanted
   int size;
   bool counted;                                              ///< whether loss and metrics are wanted
-  bool has_reference;
+  bool has_reference, has_entropy;                           ///< else their means are 0
 };
 
 template <class R>
@@ -43,10 +43,12 @@ struct run_tokens {
       for (int i = 0; i < tokens.size; i += lanes<P>) step<false>(objective, tokens, i, unused);
       return;
     }
-    for (int first = 0; first < tokens.size; first += run_quantum) {
+    for (int first = 0; first < tokens.size; first += summed_at_once<P>) {
+      const int last = first + summed_at_once<P> < tokens.size ? first + summed_at_once<P> : tokens.size;
       sum_packs<P, token_sums<R>> metrics;
-      for (int i = first; i < first + run_quantum; i += lanes<P>) step<true>(objective, tokens, i, metrics);
-      metrics.add(token_sums<R>::kl, tokens.has_reference ? sum_kl<P>(tokens, first) : P(0.0f));
+      for (int i = first; i < last; i += lanes<P>) step<true>(objective, tokens, i, metrics);
+      metrics.add(token_sums<R>::kl, tokens.has_reference ? sum_kl<P>(tokens, first, last) : P(0.0f));
+      metrics.add(token_sums<R>::entropy, tokens.has_entropy ? sum_entropy<P>(tokens, first, last) : P(0.0f));
       metrics.add_to(*total);
     }
   }
@@ -99,22 +101,28 @@ struct run_tokens {
     metrics.add(sums::loss, loss);
     metrics.add(sums::non_finite, select((loss + gradient) * zero == zero, zero, P(1.0f)));
     metrics.add(sums::old_kl, weight * (x.log_ratio * x.log_ratio) * P(0.5f));
-    metrics.add(sums::entropy, weight * x.entropy);
     if constexpr (requires { objective.held(x); }) {
       const P held = select(objective.held(x), weight, zero);
       metrics.add(sums::held_high, select(x.advantage > zero, held, zero));
       metrics.add(sums::held_low, select(x.advantage < zero, held, zero));
     }
   }
-  /// In a loop of its own: with it the objective's numbers do not fit into registers.
+  // In loops of their own, because not every batch has them, and with them the objective's numbers do not fit into registers.
   template <class P, class R>
-  ATTUNE_PACK_FN static P sum_kl(const token_run<R>& tokens, int first) {
+  ATTUNE_PACK_FN static P sum_kl(const token_run<R>& tokens, int first, int last) {
     constexpr std::size_t logp = 0, ref_logp = 4;  // of token_kind::members
     P sum(0.0f);
-    for (int i = first; i < first + run_quantum; i += lanes<P>) {
+    for (int i = first; i < last; i += lanes<P>) {
       const P u = read_pack<P>(tokens.members[logp] + i) - read_pack<P>(tokens.members[ref_logp] + i);
       sum = sum + read_pack<P>(tokens.weight + i) * kl::k3{}.value(u);
     }
+    return sum;
+  }
+  template <class P, class R>
+  ATTUNE_PACK_FN static P sum_entropy(const token_run<R>& tokens, int first, int last) {
+    constexpr std::size_t entropy = 2;
+    P sum(0.0f);
+    for (int i = first; i < last; i += lanes<P>) sum = sum + read_pack<P>(tokens.weight + i) * read_pack<P>(tokens.members[entropy] + i);
     return sum;
   }
 };

@@ -7,24 +7,24 @@
 #pragma once
 
 #include <attune/exec/check_tokens.hpp>
-#include <attune/exec/instruction_set.hpp>  // run_kernel
-#include <attune/exec/policy.hpp>           // chunk_range
-#include <attune/exec/token_kernel.hpp>
+#include <attune/exec/objective_ref.hpp>
+#include <attune/exec/policy.hpp>  // chunk_range
 
 #include <algorithm>  // fill_n
 
 namespace attune::detail {
 
-template <class T, class P, class O>
+template <class T, class P>
 class token_loop {
   using R = arithmetic<T>;
+  using objective = objective_ref<token_kind, R>;
   enum column { logp, log_ratio, entropy, old_logp, ref_logp, advantage, correction, selected };  // token_kind::members
   static constexpr std::size_t columns = member_count<token_kind>;
 
  public:
-  token_loop(const O& objective, const tokens<T>& batch, const token_gradients<T>& gradients, const token_options& o, double gradient_scale)
-      : objective_(objective), batch_(batch), gradients_(gradients), options_(o), recipe_(recipe_of(objective, o)), layout_(sequences_of(batch)),
-        folds_correction_(!batch.correction.absent() && !reads_token(objective, "correction")),
+  token_loop(const objective& f, const tokens<T>& batch, const token_gradients<T>& gradients, const token_options& o, double gradient_scale)
+      : objective_(f), batch_(batch), gradients_(gradients), options_(o), recipe_(recipe_of(f, o)), layout_(sequences_of(batch)),
+        folds_correction_(!batch.correction.absent() && !reads_token(f, "correction")),
         bounds_(recipe_.ratio.lower > -infinity<double> || recipe_.ratio.upper < infinity<double>) {
     constexpr auto table = members<token_kind>();
     for (std::size_t m = 0; m < columns; ++m) {
@@ -33,6 +33,7 @@ class token_loop {
     }
     run_.gradient_scale = static_cast<R>(gradient_scale);
     run_.has_reference = !batch.ref_logp.absent();
+    run_.has_entropy = !batch.entropy.absent();
   }
 
   /// Sequences range.begin .. range.end - 1: loss_sum and means of tokens; counts and weights are not its business.
@@ -227,10 +228,10 @@ class token_loop {
       scale_[k] = weight_[k] = offset_[k] = R(0);
     }
     if (!with_gradients()) {
-      call(std::false_type{}, {R(0), R(0), R(0)}, true, nullptr);
+      call({R(0), R(0), R(0)}, true, nullptr);
     } else if (pass_ == pass::ratio_only) {
       run_.gradient = derivative_;
-      call(std::true_type{}, {R(0), R(1), R(0)}, true, nullptr);
+      call({R(0), R(1), R(0)}, true, nullptr);
       ratio_gradient_ += sum_derivatives();
     } else {
       const bool whole = pass_ == pass::whole;
@@ -249,17 +250,15 @@ class token_loop {
     if constexpr (std::same_as<T, R>) {
       if (direct_ && to.stride(1) == 1) run_.gradient = &to(stretches_[0].row, stretches_[0].begin);
     }
-    call(std::true_type{}, along, counted, offset);
+    call(along, counted, offset);
     if (run_.gradient == derivative_) write(to);
   }
-  template <bool WithGradients>
-  void call(std::bool_constant<WithGradients> with, const std::array<R, 3>& along, bool counted, const R* offset) {
+  void call(const std::array<R, 3>& along, bool counted, const R* offset) {
     run_.along = along;
     run_.ratio_limit = along[1] == R(0) ? largest_log<R> : infinity<R>;  // else 0 x inf where a ratio overflows that this derivative does not move
     run_.counted = counted;
     run_.offset = offset;
-    if constexpr (requires { objective_.run(run_, sums_, true); }) objective_.run(run_, sums_, with);  // any_objective
-    else run_kernel<P, run_tokens<WithGradients>>(&objective_, static_cast<const token_run<R>*>(&run_), &sums_);
+    objective_.run(run_, sums_, with_gradients());
   }
   void write(const view<T, 2>& to) const {
     for (int i = 0; i < stretch_count_; ++i) {
@@ -288,7 +287,7 @@ class token_loop {
     for (std::int64_t t = begin; t < end; ++t) x(row, t) = T(0);
   }
 
-  const O& objective_;
+  objective objective_;
   const tokens<T>& batch_;
   const token_gradients<T>& gradients_;
   const token_options& options_;

@@ -17,7 +17,6 @@ namespace detail {
 
 template <real A> double at_or_zero(const view<const A>& x, std::int64_t n) { return x.absent() ? 0 : static_cast<double>(x(n)); }
 
-
 template <real A, class Space> void require_terms(const row_terms<A, Space>& terms, std::int64_t rows) {
   require_rows_if_given(terms.entropies, rows, "row_terms.entropies");
   require_rows_if_given(terms.entropy_coefficients, rows, "row_terms.entropy_coefficients");
@@ -25,6 +24,19 @@ template <real A, class Space> void require_terms(const row_terms<A, Space>& ter
   if (terms.entropies.absent() != terms.entropy_coefficients.absent()) {
     throw error("attune: row_terms has one of entropies and entropy_coefficients; expected both, or neither");
   }
+}
+
+/// The checks of logits_gradient, on host and device, but for coefficients and what is in labels.
+template <class T, class Index, class Space>
+void require_logits_gradient(const view<const T, 2, Space>& logits, const view<const Index, 1, Space>& targets, const view<const row_state, 1, Space>& states,
+                             const view<T, 2, Space>& gradient, const basic_row_options<Space>& o, const row_terms<arithmetic<T>, Space>& terms) {
+  const std::int64_t rows = logits.extent(0);
+  require_row_options<arithmetic<T>>(o);
+  require_rows(targets, rows, "targets");
+  require_rows(states, rows, "states");
+  require_rows_if_given(o.mask, rows, "row_options.mask");
+  require_terms(terms, rows);
+  require_gradient(gradient, logits);
 }
 
 /// The gradient of a row whose coefficients are known. Returns whether it is a number.
@@ -46,13 +58,8 @@ row_report logits_gradient(Policy policy, const view<const T, 2>& logits, const 
                            const view<const row_state>& states, const view<const arithmetic<T>>& coefficients, const view<T, 2>& gradient,
                            const row_options& o, const row_terms<arithmetic<T>>& terms) {
   const std::int64_t rows = logits.extent(0), classes = logits.extent(1);
-  require_row_options<arithmetic<T>>(o);
-  require_rows(targets, rows, "targets");
-  require_rows(states, rows, "states");
+  require_logits_gradient<T>(logits, targets, states, gradient, o, terms);
   require_rows(coefficients, rows, "coefficients");
-  require_rows_if_given(o.mask, rows, "row_options.mask");
-  require_terms(terms, rows);
-  require_gradient(gradient, logits);
   require_labels(targets, classes, o);
   const bool streamed = is_streamed(gradient, logits.data());
 

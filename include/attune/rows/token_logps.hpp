@@ -19,12 +19,12 @@ namespace detail {
 template <class Reader> double log_probability(const Reader& row, std::int64_t y, const row_state& state, double temperature) {
   return (row(y) / temperature - state.shift) - std::log(state.sum);
 }
-template <class P, execution_policy Policy, class T, class Index>
-row_report token_logps(Policy policy, const view<const T, 2>& logits, const view<const Index>& targets, const view<arithmetic<T>>& logps,
-                       const view<row_state>& states, const row_options& o, const row_statistics<arithmetic<T>>& statistics) {
-  using A = arithmetic<T>;
-  const std::int64_t rows = logits.extent(0), classes = logits.extent(1);
-  require_row_options<A>(o);
+/// The checks of token_logps, on host and device, but for what is in labels.
+template <class T, class Index, class Space>
+void require_token_logps(const view<const T, 2, Space>& logits, const view<const Index, 1, Space>& targets, const view<arithmetic<T>, 1, Space>& logps,
+                         const view<row_state, 1, Space>& states, const basic_row_options<Space>& o, const row_statistics<arithmetic<T>, Space>& statistics) {
+  const std::int64_t rows = logits.extent(0);
+  require_row_options<arithmetic<T>>(o);
   require_rows(targets, rows, "targets");
   require_rows(logps, rows, "logps");
   require_rows_if_given(states, rows, "states");
@@ -35,6 +35,13 @@ row_report token_logps(Policy policy, const view<const T, 2>& logits, const view
   require_distinct(states, "states");
   require_distinct(statistics.entropies, "row_statistics.entropies");
   require_distinct(statistics.argmax, "row_statistics.argmax");
+}
+template <class P, execution_policy Policy, class T, class Index>
+row_report token_logps(Policy policy, const view<const T, 2>& logits, const view<const Index>& targets, const view<arithmetic<T>>& logps,
+                       const view<row_state>& states, const row_options& o, const row_statistics<arithmetic<T>>& statistics) {
+  using A = arithmetic<T>;
+  const std::int64_t rows = logits.extent(0), classes = logits.extent(1);
+  require_token_logps<T>(logits, targets, logps, states, o, statistics);
   require_labels(targets, classes, o);
   const bool with_entropy = !statistics.entropies.absent(), with_argmax = !statistics.argmax.absent();
 

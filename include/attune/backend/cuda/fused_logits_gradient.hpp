@@ -29,7 +29,7 @@ void fused_in_blocks(const auto& policy, const view<const T, 2, device>& logits,
                      const fused_outputs<arithmetic<T>>& outputs) {
   using A = arithmetic<T>;
   const std::int64_t rows = logits.extent(0);
-  const row_selection selection = require_token_logps(logits, targets, logps, outputs.states, o, {.entropies = outputs.entropies});
+  const row_selection selection = checked_token_logps(logits, targets, logps, outputs.states, o, {.entropies = outputs.entropies});
   require_rows_if_given(outputs.losses, rows, "fused_outputs.losses");
   require_distinct(outputs.losses, "fused_outputs.losses");
   require_columns(gradient, "gradient");

@@ -13,7 +13,7 @@ void logits_gradient_in_blocks(const auto& policy, const view<const T, 2, device
                                const device_row_options& o, const row_terms<arithmetic<T>, device>& terms) {
   const std::int64_t rows = logits.extent(0);
   const device_report report{require_report(o.report)};
-  const auto found = require_logits_gradient(policy, logits, targets, states, coefficients, gradient, o, terms);
+  const auto found = checked_logits_gradient(policy, logits, targets, states, coefficients, gradient, o, terms);
   if (report.to != nullptr) launch(policy, 1, begin_report{report, rows});
   const auto run = [&]<bool Capped>(std::bool_constant<Capped>) {
     using kernel = logits_gradient_block<T, Capped>;

@@ -22,7 +22,7 @@ void token_logps_on_device(const auto& policy, const view<const T, 2, device>& l
                            const row_statistics<arithmetic<T>, device>& statistics) {
   using A = arithmetic<T>;
   const std::int64_t rows = logits.extent(0), classes = logits.extent(1);
-  const row_selection selection = require_token_logps(logits, targets, logps, states, o, statistics);
+  const row_selection selection = checked_token_logps(logits, targets, logps, states, o, statistics);
   const device_report report{require_report(o.report)};
   const int log2 = lanes_log2(classes, sizeof(T));
   const std::int64_t threads = rows << log2;

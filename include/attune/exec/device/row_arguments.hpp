@@ -119,23 +119,12 @@ gradient_source<T, Capped> source_of(const view<const T, 2, device>& logits, con
           strided_of(terms.entropy_coefficients), strided_of(terms.log_sum_exp_coefficients), {o.temperature, o.softcap}};
 }
 
-/// The checks of token_logps, but for what is in labels.
+/// The rows that token_logps reads, after its checks.
 template <class T, class Index>
-row_selection require_token_logps(const view<const T, 2, device>& logits, const view<const Index, 1, device>& targets, const view<arithmetic<T>, 1, device>& logps,
+row_selection checked_token_logps(const view<const T, 2, device>& logits, const view<const Index, 1, device>& targets, const view<arithmetic<T>, 1, device>& logps,
                                   const view<row_state, 1, device>& states, const device_row_options& o, const row_statistics<arithmetic<T>, device>& statistics) {
-  const std::int64_t rows = logits.extent(0);
-  require_row_options<arithmetic<T>>(o);
+  require_token_logps<T>(logits, targets, logps, states, o, statistics);
   require_columns(logits, "logits");
-  require_rows(targets, rows, "targets");
-  require_rows(logps, rows, "logps");
-  require_rows_if_given(states, rows, "states");
-  require_rows_if_given(o.mask, rows, "row_options.mask");
-  require_rows_if_given(statistics.entropies, rows, "row_statistics.entropies");
-  require_rows_if_given(statistics.argmax, rows, "row_statistics.argmax");
-  require_distinct(logps, "logps");
-  require_distinct(states, "states");
-  require_distinct(statistics.entropies, "row_statistics.entropies");
-  require_distinct(statistics.argmax, "row_statistics.argmax");
   return selection_of(targets, logits.extent(1), o);
 }
 
@@ -144,19 +133,14 @@ template <real A> struct gradient_rows {
   row_selection selection;
   coefficient_reader<A> coefficient;
 };
-/// The checks of logits_gradient.
+/// Those of logits_gradient, after its checks.
 template <class T, class Index>
-gradient_rows<arithmetic<T>> require_logits_gradient(const auto& policy, const view<const T, 2, device>& logits, const view<const Index, 1, device>& targets,
+gradient_rows<arithmetic<T>> checked_logits_gradient(const auto& policy, const view<const T, 2, device>& logits, const view<const Index, 1, device>& targets,
                                                      const view<const row_state, 1, device>& states, const auto& coefficients, const view<T, 2, device>& gradient,
                                                      const device_row_options& o, const row_terms<arithmetic<T>, device>& terms) {
   const std::int64_t rows = logits.extent(0);
-  require_row_options<arithmetic<T>>(o);
+  require_logits_gradient<T>(logits, targets, states, gradient, o, terms);
   require_columns(gradient, "gradient");
-  require_rows(targets, rows, "targets");
-  require_rows(states, rows, "states");
-  require_rows_if_given(o.mask, rows, "row_options.mask");
-  require_terms(terms, rows);
-  require_gradient(gradient, logits);
   require_report(o.report);
   const gradient_rows<arithmetic<T>> found{selection_of(targets, logits.extent(1), o), coefficients_of(coefficients, rows)};
   if (o.checked) require_device_labels(policy, found.selection, rows);

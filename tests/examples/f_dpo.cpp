@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// f-DPO scores and objectives where f' leaves the range of numbers, and their parameters.
+// f-DPO scores and objectives where f' leaves the range of numbers, and their parameters. On objectives as the examples hold them.
+#include "held/objectives.hpp"
 #include "support/catch.hpp"
 
 #include <attune/catalog/pair.hpp>
@@ -9,6 +10,14 @@
 #include <string>
 
 namespace {
+
+using objective = held::in_both<attune::pair_kind>;
+
+objective make(const std::string& name, const held::settings& parameters = {}) {
+  const held::entry* entry = held::find(name);
+  REQUIRE(entry != nullptr);
+  return std::get<objective>(entry->make(parameters));
+}
 
 template <class Form>
 inline constexpr bool is_f_dpo = false;
@@ -23,14 +32,12 @@ void for_each_f_dpo(Test&& test) {
     using unit = typename std::remove_cvref_t<decltype(entry)>::unit;
     if constexpr (requires { requires is_f_dpo<decltype(unit{}.form())>; }) {
       INFO(entry.name);
-      test(unit{});
+      test(make(entry.name));
       for (const auto& p : unit::parameters()) {
         for (double x : {-2.0, 0.0, 0.05, 0.9, 1.0, 3.0}) {
           if (!p.domain.contains(x)) continue;
           INFO(p.name << " = " << x);
-          unit other{};
-          other.*p.member = x;
-          test(other);
+          test(make(entry.name, {{p.name, x}}));
         }
       }
       ++tested;
@@ -43,22 +50,21 @@ template <class T>
 struct outcome {
   T loss, d_chosen, d_rejected;
 };
-template <class T, class Objective>
-outcome<T> run(const Objective& objective, T chosen, T rejected) {
+template <class T>
+outcome<T> run(const objective& o, T chosen, T rejected) {
   const T zero[] = {0};
   T d_chosen[1], d_rejected[1];
   const T c[] = {chosen}, r[] = {rejected};
-  const attune::report report =
-      attune::evaluate(objective, attune::pairs<T>{.chosen = c, .rejected = r, .ref_chosen = zero, .ref_rejected = zero},
-                       {.chosen = d_chosen, .rejected = d_rejected});
+  const attune::report report = attune::evaluate(o.in<T>(), attune::pairs<T>{.chosen = c, .rejected = r, .ref_chosen = zero, .ref_rejected = zero},
+                                                 {.chosen = d_chosen, .rejected = d_rejected});
   return {T(report.loss_sum), d_chosen[0], d_rejected[0]};
 }
 
 }  // namespace
 
 TEST_CASE("f-DPO is finite and points the right way wherever the log-ratios are (P18)") {
-  const auto check = [](const auto& objective, auto chosen, auto rejected) {
-    const auto x = run(objective, chosen, rejected);
+  const auto check = [](const objective& o, auto chosen, auto rejected) {
+    const auto x = run(o, chosen, rejected);
     INFO("chosen " << chosen << ", rejected " << rejected << ": " << x.loss << " " << x.d_chosen << " " << x.d_rejected);
     CHECK((std::isfinite(x.loss) || x.loss > 0));
     CHECK(!std::isnan(x.loss));
@@ -69,14 +75,14 @@ TEST_CASE("f-DPO is finite and points the right way wherever the log-ratios are 
     if (chosen < rejected) CHECK(x.loss >= attune::ln2);
     if (chosen > rejected) CHECK(x.loss <= decltype(x.loss)(attune::ln2) * 1.0000002);
   };
-  for_each_f_dpo([&](const auto& objective) {
+  for_each_f_dpo([&](const objective& o) {
     const double sizes[] = {0, 1e-3, 1, 30, 90, 100, 120, 300, 1000, 1e5};
     for (double a : sizes) {
       for (double b : sizes) {
         for (int signs = 0; signs < 4; ++signs) {
           const double c = signs & 1 ? -a : a, r = signs & 2 ? -b : b;
-          check(objective, c, r);
-          check(objective, float(c), float(r));
+          check(o, c, r);
+          check(o, float(c), float(r));
         }
       }
     }
@@ -84,35 +90,35 @@ TEST_CASE("f-DPO is finite and points the right way wherever the log-ratios are 
 }
 
 TEST_CASE("f-DPO: where both scores overflow, a wrong order still has its gradient (P18)") {
-  const auto wrong = [](const auto& objective, float chosen, float rejected) {
-    const auto x = run(objective, chosen, rejected);
+  const auto wrong = [](const objective& o, float chosen, float rejected) {
+    const auto x = run(o, chosen, rejected);
     CHECK(x.loss > 1e30f);
     CHECK(x.d_chosen < 0);
     CHECK(x.d_rejected >= 0);
   };
-  const auto right = [](const auto& objective, float chosen, float rejected) {
-    const auto x = run(objective, chosen, rejected);
+  const auto right = [](const objective& o, float chosen, float rejected) {
+    const auto x = run(o, chosen, rejected);
     CHECK(x.loss == 0);
     CHECK(x.d_chosen == 0);
   };
-  wrong(attune::f_dpo_forward_kl{}, -120, -100);
-  right(attune::f_dpo_forward_kl{}, -100, -120);
-  wrong(attune::f_dpo_jeffreys{}, -120, -100);
-  wrong(attune::f_dpo_neyman_chi_squared{}, -120, -100);
-  wrong(attune::f_dpo_squared_hellinger{}, -300, -250);
-  wrong(attune::f_dpo_alpha_t{}, -300, -250);
-  wrong(attune::f_dpo_alpha_u{.alpha = 0.5}, -300, -250);
-  wrong(attune::f_dpo_skewed_forward_kl{.skew = 0}, -120, -100);
+  wrong(make("f_dpo_forward_kl"), -120, -100);
+  right(make("f_dpo_forward_kl"), -100, -120);
+  wrong(make("f_dpo_jeffreys"), -120, -100);
+  wrong(make("f_dpo_neyman_chi_squared"), -120, -100);
+  wrong(make("f_dpo_squared_hellinger"), -300, -250);
+  wrong(make("f_dpo_alpha_t"), -300, -250);
+  wrong(make("f_dpo_alpha_u", {{"alpha", 0.5}}), -300, -250);
+  wrong(make("f_dpo_skewed_forward_kl", {{"skew", 0}}), -120, -100);
   for (float top : {100.0f, 1000.0f}) {
-    right(attune::f_dpo_pearson_chi_squared{}, top + 20, top);
-    right(attune::f_dpo_chi_squared_kl{}, top + 20, top);
-    const auto x = run(attune::f_dpo_pearson_chi_squared{}, top, top + 20);
+    right(make("f_dpo_pearson_chi_squared"), top + 20, top);
+    right(make("f_dpo_chi_squared_kl"), top + 20, top);
+    const auto x = run(make("f_dpo_pearson_chi_squared"), top, top + 20);
     CHECK(x.loss > 1e30f);
     CHECK(x.d_chosen < 0);
     CHECK(x.d_rejected > 0);
   }
   // P18's own case: alpha = 1/2 at a log-ratio of -300, where a clamp at 80 has no gradient left
-  const auto half = run(attune::f_dpo_alpha_t{.alpha = 0.5, .beta = 1}, -300.0, 0.0);
+  const auto half = run(make("f_dpo_alpha_t", {{"alpha", 0.5}, {"beta", 1}}), -300.0, 0.0);
   CHECK(half.loss == Approx(2 * (std::exp(150.0) - 1)));
   CHECK(half.d_chosen == Approx(-std::exp(150.0)));
 }
