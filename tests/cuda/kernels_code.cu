@@ -13,8 +13,10 @@
 // kernel fused_gradient_block<attune::bfloat16, true, false: spills = 0, stack = 0, registers <= 80, shared <= 8192, vector_loads >= 10, vector_stores >= 10
 // kernel fused_gradient_block<float, false, false: spills = 0, stack = 0, registers <= 64, shared <= 8192, vector_loads >= 8, vector_stores >= 8
 // kernel fused_gradient_block<float, true, false: spills = 0, stack = 0, registers <= 128, shared <= 8192, vector_loads >= 8, vector_stores >= 8
-// kernel divergence_block<attune::divergence::forward_kl, attune::bfloat16: spills = 0, stack = 0, registers <= 64, vector_loads >= 4
-// kernel divergence_block<attune::divergence::forward_kl, float: spills = 0, stack = 0, registers <= 64, vector_loads >= 4
+// kernel ::divergence_block<attune::divergence::forward_kl, attune::bfloat16: spills = 0, stack = 0, registers <= 64, vector_loads >= 4
+// kernel ::divergence_block<attune::divergence::forward_kl, float: spills = 0, stack = 0, registers <= 64, vector_loads >= 4
+// kernel resident_divergence_block<attune::divergence::forward_kl, attune::bfloat16: spills = 0, stack = 0, registers <= 128, vector_loads >= 16, vector_stores >= 8
+// kernel resident_divergence_block<attune::divergence::forward_kl, float: spills = 0, stack = 0, registers <= 128, vector_loads >= 16, vector_stores >= 8
 #include <attune/backend/cuda.hpp>
 #include <attune/divergence/forward_kl.hpp>
 #include <attune/policy/surrogate/clip.hpp>
@@ -35,3 +37,5 @@ KERNEL(fused_gradient_block<float, false, false, detail::token_row_objective<ppo
 KERNEL(fused_gradient_block<float, true, false, detail::token_row_objective<ppo, float>>)
 KERNEL(divergence_block<divergence::forward_kl, bfloat16, bfloat16>)
 KERNEL(divergence_block<divergence::forward_kl, float, float>)
+KERNEL(resident_divergence_block<divergence::forward_kl, bfloat16, bfloat16>)
+KERNEL(resident_divergence_block<divergence::forward_kl, float, float>)

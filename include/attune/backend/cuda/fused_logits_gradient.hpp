@@ -15,14 +15,6 @@ template <real A> struct fused_outputs {
 
 namespace detail {
 
-/// Blocks of a cluster for a row: as many as hold it, of powers of 2.
-template <class Kernel> int ranks_for(const auto& policy, const Kernel& kernel, std::int64_t columns, int threads) {
-  const std::int64_t held = std::int64_t{threads} * Kernel::vectors * Kernel::length;
-  int ranks = 1;
-  for (const int most = held < columns ? most_ranks(policy, kernel) : 1; 2 * ranks <= most && ranks * held < columns;) ranks *= 2;
-  return ranks;
-}
-
 template <class T, class Index, class F>
 void fused_in_blocks(const auto& policy, const view<const T, 2, device>& logits, const view<const Index, 1, device>& targets, const F& coefficients_of,
                      const view<arithmetic<T>, 1, device>& logps, const view<T, 2, device>& gradient, const device_row_options& o,

@@ -113,5 +113,13 @@ inline int block_threads(std::int64_t columns, std::size_t element_size, int eac
   return threads;
 }
 
+/// Blocks of a cluster for a row: as many as hold it, of powers of 2.
+template <class Kernel> int ranks_for(const auto& policy, const Kernel& kernel, std::int64_t columns, int threads) {
+  const std::int64_t held = std::int64_t{threads} * Kernel::vectors * Kernel::length;
+  int ranks = 1;
+  for (const int most = held < columns ? most_ranks(policy, kernel) : 1; 2 * ranks <= most && ranks * held < columns;) ranks *= 2;
+  return ranks;
+}
+
 }  // namespace detail
 }  // namespace attune

@@ -106,8 +106,23 @@ template <real A> struct divergence_term_rows {
   }
 };
 
-/// Last launch: out_v = scale (w_v - pi_v W),  w_v = pi_v f'(pi_v/p_v),  W = sum w. For infinite W its limit: w_v on the classes whose weight is
-/// infinite, -W on the others that the policy uses, 0 on the rest.
+/// out_v = scale (w_v - pi_v W),  w_v = pi_v f'(pi_v/p_v),  W = sum w. For infinite W its limit: w_v on the classes whose weight is infinite, -W on the
+/// others that the policy uses, 0 on the rest.
+template <real A, class G> struct pair_gradient {
+  pair_terms<A, G> terms;
+  A total, scale;
+
+  /// In place of the policy's logits a; of `count` elements, beyond which it is 0.
+  template <int N> ATTUNE_FN void operator()(A (&a)[N], const A (&b)[N], int count) const {
+    const bool infinite = std::fabs(total) == infinity<A>;
+    for (int k = 0; k < N; ++k) {
+      const A w = terms.weight(a[k], b[k]), limit = std::fabs(w) == infinity<A> ? w : a[k] == -infinity<A> ? A(0) : -total;
+      a[k] = k < count ? scale * (infinite ? limit : w - terms.policy(a[k]) * total) : A(0);
+    }
+  }
+};
+
+/// Last launch.
 template <class G, class T, class U> struct divergence_gradient_lanes {
   using A = arithmetic<T>;
   G generator;
@@ -127,27 +142,28 @@ template <class G, class T, class U> struct divergence_gradient_lanes {
   }
   /// A lane's part of row n.
   ATTUNE_FN void write_row(std::int64_t n, int lane, int lanes, const pair_state& s) const {
+    write_row(n, lane, lanes, s, [](const pair_gradient<A, G>&) { return false; });
+  }
+  /// Unless write_held(pair_gradient) does it, from what it has read before.
+  template <class WriteHeld> ATTUNE_FN void write_row(std::int64_t n, int lane, int lanes, const pair_state& s, const WriteHeld& write_held) const {
     const strided_row<T> out = gradient.row(n);
     const double coefficient = coefficients.given() ? static_cast<double>(coefficients(n)) : 1;
     if (mask.given() && mask(n) == 0) return fill_vectors(out, lane, lanes, out.size, A(0));
     if (s.policy_sum != s.policy_sum) return fill_vectors(out, lane, lanes, out.size, static_cast<A>(nan_double()));
     if (coefficient == 0) return fill_vectors(out, lane, lanes, out.size, A(0));
-    write(n, out, lane, lanes, pair_terms<A, G>(generator, s, temperature), static_cast<A>(s.weight), static_cast<A>(coefficient / temperature));
+    const pair_gradient<A, G> elements{pair_terms<A, G>(generator, s, temperature), static_cast<A>(s.weight), static_cast<A>(coefficient / temperature)};
+    if (!write_held(elements)) write(n, out, lane, lanes, elements);
   }
 
  private:
-  ATTUNE_FN void write(std::int64_t n, const strided_row<T>& out, int lane, int lanes, const pair_terms<A, G>& terms, A total, A scale) const {
+  ATTUNE_FN void write(std::int64_t n, const strided_row<T>& out, int lane, int lanes, const pair_gradient<A, G>& elements) const {
     constexpr int length = vector_length<T>;
     const strided_row<const T> x = policy.row(n);
     const strided_row<const U> y = target.row(n);
-    const bool infinite = std::fabs(total) == infinity<A>;
     for (int first = first_written(out, lane); first < out.size; first += lanes * length) {
       A a[length], b[length];
       load_pair(x, y, first, a, b);
-      for (int k = 0; k < length; ++k) {
-        const A w = terms.weight(a[k], b[k]), limit = std::fabs(w) == infinity<A> ? w : a[k] == -infinity<A> ? A(0) : -total;
-        a[k] = first + k < x.size ? scale * (infinite ? limit : w - terms.policy(a[k]) * total) : A(0);
-      }
+      elements(a, b, x.size - first);
       store_vector(out, first, a);
     }
   }

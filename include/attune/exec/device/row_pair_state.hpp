@@ -86,8 +86,8 @@ template <real A> struct divergence_rows {
     }
     return s;
   }
-  /// Adds what a lane has read to the sums, which are measured from the rows' largest elements.
-  ATTUNE_FN void add(const pair_lane<A>& part, pair_state& s, double& cross) const {
+  /// Adds what a lane has read, or many have together, to the sums, which are measured from the rows' largest elements.
+  template <real Sum> ATTUNE_FN void add(const pair_lane<Sum>& part, pair_state& s, double& cross) const {
     constexpr double nat = static_cast<double>(device_unit<A>);
     const double a = static_cast<double>(part.policy_sum), b = static_cast<double>(part.target_sum);
     const double x = a > 0 ? (static_cast<double>(part.policy_top) - s.policy_top) / temperature : 0;
