@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // attune's functions on a GPU behind a C interface, for measure.py: raw device pointers, contiguous rows, a stream. `path` chooses attune's kernels (0)
 // or Thrust (1). Every function returns null, or what went wrong (until the next call).
+#include <attune/backend/cublas.hpp>
 #include <attune/backend/cuda.hpp>
 #include <attune/backend/thrust.hpp>
 #include <attune/divergence/forward_kl.hpp>
@@ -52,6 +53,29 @@ template <class Work> void with_divergence(int which, const Work& work) {
   if (which == 0) work(attune::divergence::forward_kl{});
   else if (which == 1) work(attune::divergence::reverse_kl{});
   else work(attune::divergence::jensen_shannon{});
+}
+
+/// d loss / d logps[n] of PPO, a mean over rows (clip 0.2), as the LM head asks for it.
+struct ppo_coefficient {
+  const float *old_logps, *advantages;
+  float share;  ///< 1 / rows
+
+  ATTUNE_FN float operator()(i64 n, float logp) const {
+    attune::token<attune::dual<float, 1>> x;
+    x.log_ratio = attune::dual<float, 1>::variable(logp - old_logps[n], 0);
+    x.advantage = advantages[n];
+    return share * attune::ppo{}(x).grad[0];
+  }
+};
+/// cuBLAS on the call's stream.
+cublasHandle_t cublas_on(cudaStream_t stream) {
+  static cublasHandle_t handle = [] {
+    cublasHandle_t made = nullptr;
+    if (cublasCreate(&made) != CUBLAS_STATUS_SUCCESS) throw attune::error("cublasCreate");
+    return made;
+  }();
+  if (cublasSetStream(handle, stream) != CUBLAS_STATUS_SUCCESS) throw attune::error("cublasSetStream");
+  return handle;
 }
 
 }  // namespace
@@ -144,6 +168,34 @@ const char* attune_dpo_step(call c, int type, void* logits, i64 pairs, i64 lengt
       attune::logits_gradient(policy, x, vector(targets, rows), vector(static_cast<const row_state*>(states), rows),
                               attune::sequence_coefficients<float>{.values = vector(static_cast<const float*>(slopes), 2 * pairs), .rows_per_sequence = length}, x,
                               {.workspace = c.scratch()});
+    });
+  });
+}
+
+/// Bytes of a chunk of so many rows of bf16 logits behind an LM head.
+i64 attune_lm_head_workspace(i64 chunk, i64 classes) { return attune::device_lm_head_bytes<bfloat16>(chunk, classes); }
+
+/// Log-probabilities of the targets from hidden states [rows, width] and the head's weight [classes, width], both bf16, in chunks.
+const char* attune_lm_head_logps(call c, const bfloat16* hidden, const bfloat16* weight, i64 rows, i64 width, i64 classes, i64 chunk, const i64* targets, float* logps,
+                                 row_state* states) {
+  return guarded([&] {
+    const attune::cublas_gemm gemm{cublas_on(c.stream)};
+    c.run([&](const auto& policy) {
+      attune::lm_head_logps(policy, gemm, matrix(hidden, rows, width), matrix(weight, classes, width), vector(targets, rows), vector(logps, rows), vector(states, rows),
+                            attune::device_lm_head_workspace<bfloat16>{chunk, c.scratch()});
+    });
+  });
+}
+
+/// PPO's gradient in hidden states (bf16) and weight (float, added to what is there): forward and backward in chunks.
+const char* attune_lm_head_ppo(call c, const bfloat16* hidden, const bfloat16* weight, i64 rows, i64 width, i64 classes, i64 chunk, const i64* targets, const float* old_logps,
+                               const float* advantages, float* logps, bfloat16* d_hidden, float* d_weight) {
+  return guarded([&] {
+    const attune::cublas_gemm gemm{cublas_on(c.stream)};
+    c.run([&](const auto& policy) {
+      attune::lm_head_fused(policy, gemm, matrix(hidden, rows, width), matrix(weight, classes, width), vector(targets, rows),
+                            ppo_coefficient{old_logps, advantages, 1 / float(rows)}, vector(logps, rows),
+                            {.hidden = matrix(d_hidden, rows, width), .weight = matrix(d_weight, classes, width)}, attune::device_lm_head_workspace<bfloat16>{chunk, c.scratch()});
     });
   });
 }

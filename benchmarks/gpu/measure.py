@@ -29,11 +29,12 @@ class Attune:
 
     def __init__(self, library):
         self.library = ctypes.CDLL(library)
-        self.library.attune_workspace.restype = ctypes.c_int64
+        self.library.attune_workspace.restype = self.library.attune_lm_head_workspace.restype = ctypes.c_int64
         self.scratch = torch.empty(0, dtype=torch.uint8, device="cuda")
 
-    def reserve(self, rows, classes):
-        size = self.library.attune_workspace(ctypes.c_int64(rows), ctypes.c_int64(classes))
+    def reserve(self, rows, classes, lm_head=False):
+        bytes_of = self.library.attune_lm_head_workspace if lm_head else self.library.attune_workspace
+        size = bytes_of(ctypes.c_int64(rows), ctypes.c_int64(classes))
         if size > self.scratch.numel():
             self.scratch = torch.empty(size, dtype=torch.uint8, device="cuda")
 
@@ -107,6 +108,11 @@ def liger():
     try:
         from liger_kernel.transformers.functional import liger_cross_entropy
         found["cross_entropy"] = liger_cross_entropy
+    except ImportError:
+        pass
+    try:
+        from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
+        found["linear_cross_entropy"] = liger_fused_linear_cross_entropy
     except ImportError:
         pass
     try:
@@ -375,6 +381,88 @@ def update_operation(attune, size):
     return Operation("soft update, bf16 (attune: stochastic rounding)", f"{size} parameters", 6 * size, contestants, check)
 
 
+class Head:
+    """Inputs of an LM head: hidden states, the head's weight, and what PPO wants."""
+
+    def __init__(self, rows, width, classes):
+        self.rows, self.width, self.classes, self.chunk = rows, width, classes, min(rows, 4096)
+        self.hidden = [torch.randn(rows, width, device="cuda", dtype=torch.bfloat16) for _ in range(2)]
+        self.weight = (torch.randn(classes, width, device="cuda") * (2 / width ** 0.5)).to(torch.bfloat16)
+        self.targets = torch.randint(classes, (rows,), device="cuda")
+        self.logps, self.states = torch.empty(rows, device="cuda"), torch.empty(rows, 2, dtype=torch.float64, device="cuda")
+        self.old, self.advantages = torch.empty(rows, device="cuda"), torch.randn(rows, device="cuda")
+
+    def size(self):
+        return f"bfloat16 {self.rows} x {self.width}, {self.classes} classes"
+
+    def exact(self, rows=8):
+        return gathered_log_softmax(self.hidden[0][:rows].double() @ self.weight.double().t(), self.targets[:rows])
+
+
+def head_forward_operation(attune, x):
+    attune.reserve(x.chunk, x.classes, lm_head=True)
+    logits = torch.empty(x.rows, x.classes, device="cuda", dtype=torch.bfloat16)
+    fast = compiled(lambda hidden, weight: gathered_logsumexp((hidden @ weight.t()).float(), x.targets))
+
+    def ours(path):
+        return lambda turn: attune("lm_head_logps", path, x.hidden[turn % 2], x.weight, x.rows, x.width, x.classes, x.chunk, x.targets, x.logps, x.states)
+
+    def check():
+        want = x.exact()
+        for path in Attune.PATHS:
+            ours(path)(0)
+            require("lm_head_logps by " + path, (x.logps[:8].double() - want).abs().max().item(), 5e-2)  # logits are rounded to bf16
+
+    contestants = {path: ours(path) for path in Attune.PATHS}
+    contestants["bare product"] = lambda turn: torch.mm(x.hidden[turn % 2], x.weight.t(), out=logits)
+    contestants["torch eager"] = lambda turn: gathered_log_softmax(x.hidden[turn % 2] @ x.weight.t(), x.targets)
+    contestants["torch.compile"] = lambda turn: fast(x.hidden[turn % 2], x.weight)
+    return Operation("LM head: hidden states to logp", x.size(), 0, contestants, check)
+
+
+def head_ppo_operation(attune, x, peers):
+    attune.reserve(x.chunk, x.classes, lm_head=True)
+    x.old.copy_(gathered_logsumexp((x.hidden[0] @ x.weight.t()).float(), x.targets) + 0.1 * torch.randn(x.rows, device="cuda"))
+    d_hidden, d_weight = torch.empty_like(x.hidden[0]), torch.empty(x.classes, x.width, device="cuda")
+    logits = torch.randn(x.rows, x.classes, device="cuda", dtype=torch.bfloat16)
+    d_weight_16 = torch.empty_like(x.weight)
+
+    def ours(path):
+        def run(turn):
+            d_weight.zero_()
+            attune("lm_head_ppo", path, x.hidden[turn % 2], x.weight, x.rows, x.width, x.classes, x.chunk, x.targets, x.old, x.advantages, x.logps, d_hidden, d_weight)
+        return run
+
+    def bare(turn):
+        torch.mm(x.hidden[turn % 2], x.weight.t(), out=logits)
+        torch.mm(logits, x.weight, out=d_hidden)
+        torch.mm(logits.t(), x.hidden[turn % 2], out=d_weight_16)
+
+    def torchs(loss):
+        def run(turn):
+            hidden, weight = x.hidden[turn % 2].detach().requires_grad_(), x.weight.detach().requires_grad_()
+            loss(hidden, weight).backward()
+        return run
+
+    def check():
+        rows = 8
+        hidden = x.hidden[0][:rows].double().requires_grad_()
+        loss = ppo_loss(gathered_logsumexp(hidden @ x.weight.double().t(), x.targets[:rows]), x.old[:rows].double(), x.advantages[:rows].double()) * rows / x.rows
+        loss.backward()
+        for path in Attune.PATHS:
+            ours(path)(0)
+            require("the LM head's gradient by " + path, relative_error(d_hidden[:rows], hidden.grad), 2e-2)
+
+    fast = compiled(lambda hidden, weight: ppo_loss(gathered_logsumexp((hidden @ weight.t()).float(), x.targets), x.old, x.advantages))
+    contestants = {path: ours(path) for path in Attune.PATHS}
+    contestants["bare products"] = bare
+    contestants["torch eager"] = torchs(lambda hidden, weight: ppo_loss(gathered_log_softmax(hidden @ weight.t(), x.targets).float(), x.old, x.advantages))
+    contestants["torch.compile"] = torchs(fast)
+    if "linear_cross_entropy" in peers:
+        contestants["Liger fused linear cross entropy"] = torchs(lambda hidden, weight: peers["linear_cross_entropy"](hidden, weight, x.targets))
+    return Operation("LM head and PPO: hidden states to gradients", x.size(), 0, contestants, check)
+
+
 # ---- timing
 
 def time_ms(work, turn):
@@ -398,10 +486,14 @@ def measure(operation, rounds, bandwidth):
         operation.check()
     live = dict(operation.contestants)
     times = {name: [] for name in live}
+    extra = {}
     for turn in range(rounds + 5):
         for name, work in list(live.items()):
             try:
+                torch.cuda.reset_peak_memory_stats()
+                before = torch.cuda.memory_allocated()
                 took = time_ms(work, turn)
+                extra[name] = (torch.cuda.max_memory_allocated() - before) / 2**20
             except Exception as wrong:  # a peer that does not run here is said to, and left out
                 if name.startswith("attune"):
                     raise
@@ -414,7 +506,8 @@ def measure(operation, rounds, bandwidth):
     for name, all_times in times.items():
         ms = statistics.median(all_times)
         rows.append({"contestant": name, "ms": ms, "spread": (statistics.quantiles(all_times, n=4)[2] - statistics.quantiles(all_times, n=4)[0]) / ms,
-                     "of_copy": operation.bytes / ms / 1e6 / bandwidth if operation.bytes else None})
+                     "of_copy": operation.bytes / ms / 1e6 / bandwidth if operation.bytes else None,
+                     "allocated_MiB": extra[name]})  # during the call; attune's workspace is there before
     return rows
 
 
@@ -437,6 +530,8 @@ def operations(attune, quick):
     yield "js gradient", lambda: divergence_operation(attune, wide(), "jensen_shannon", True)
     yield "dpo sequences", lambda: sequence_operation(attune, 1024)
     yield "dpo step", lambda: dpo_step_operation(attune, wide(), 512)
+    yield "lm head", lambda: head_forward_operation(attune, Head(big[0], 4096, 128256))
+    yield "lm head ppo", lambda: head_ppo_operation(attune, Head(big[0], 4096, 128256), peers)
     yield "soft update", lambda: update_operation(attune, 1 << 28 if quick else 1 << 30)
 
 
@@ -458,7 +553,7 @@ def chart(results, picture):
     bars = []
     for r in results:
         ours = next(row["ms"] for row in r["rows"] if row["contestant"] == "attune")
-        others = [row for row in r["rows"] if not row["contestant"].startswith("attune")]
+        others = [row for row in r["rows"] if not row["contestant"].startswith(("attune", "bare"))]
         if others:
             best = min(others, key=lambda row: row["ms"])
             bars.append((f"{r['operation']}, {r['size']}", best["ms"] / ours, best["contestant"]))

@@ -25,5 +25,5 @@ arch=$("$python" -c "import torch; print('sm_%d%d' % torch.cuda.get_device_capab
 flags="-std=c++20 -O3 -arch=$arch"
 mkdir -p "$build"
 # shellcheck disable=SC2086 # a list of flags
-"$nvcc" $flags -Xcompiler=-fPIC -shared -I include benchmarks/gpu/attune_gpu.cu -o "$build/libattune_gpu.so"
+"$nvcc" $flags -Xcompiler=-fPIC -shared -I include benchmarks/gpu/attune_gpu.cu -o "$build/libattune_gpu.so" -lcublas
 exec "$python" benchmarks/gpu/measure.py --library="$build/libattune_gpu.so" --flags="$flags" --json="$build/gpu.json" "$@"

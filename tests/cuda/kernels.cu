@@ -104,6 +104,65 @@ int count_launches() {
 
 }  // namespace
 
+namespace {
+
+/// `work` queued, and then replayed from a CUDA graph into the same memory: `result` has the same bits, also when what it reads has changed in between.
+template <class Work, class T> void expect_same_from_graph(const char* name, gpu::memory<T>& given, const std::vector<T>& first, const std::vector<T>& second, const Work& work,
+                                                           const gpu::memory<T>& result) {
+  attune_test::situation = std::string("a CUDA graph of ") + name;
+  const auto give = [&](const std::vector<T>& x) { require(cudaMemcpy(given.data(), x.data(), x.size() * sizeof(T), cudaMemcpyHostToDevice)); };
+  std::vector<T> expected[2];
+  for (const int k : {0, 1}) {
+    give(k == 0 ? first : second);
+    work();
+    expected[k] = result.host();
+  }
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t program = nullptr;
+  require(cudaStreamBeginCapture(gpu::stream, cudaStreamCaptureModeGlobal));
+  work();
+  require(cudaStreamEndCapture(gpu::stream, &graph));
+  require(cudaGraphInstantiate(&program, graph, 0));
+  for (const int k : {0, 1}) {
+    give(k == 0 ? first : second);
+    require(cudaGraphLaunch(program, gpu::stream));
+    ATTUNE_EXPECT(attune_test::same_bits(result.host(), expected[k]));
+  }
+  ATTUNE_EXPECT(!attune_test::same_bits(expected[0], expected[1]));
+  cudaGraphExecDestroy(program);
+  cudaGraphDestroy(graph);
+}
+
+/// A step of DPO, and the calls that run in clusters, from logits to their gradient in place.
+void about_graphs() {
+  constexpr std::int64_t pairs = 3, length = 5, rows = 2 * pairs * length, classes = 32000;
+  const auto logits = [](unsigned seed) { return attune_test::normals<float>(rows * classes, 3, seed); };
+  const std::vector<float> first = logits(1), second = logits(2);
+  gpu::memory<float> x(first), teacher(logits(3)), logps{std::vector<float>(rows)}, references(std::vector<float>(2 * pairs, -50)), slopes{std::vector<float>(2 * pairs)};
+  gpu::memory<float> coefficients(std::vector<float>(rows, 0.5f));
+  gpu::memory<attune::row_state> states{std::vector<attune::row_state>(rows)};
+  gpu::memory<std::int32_t> labels(std::vector<std::int32_t>(rows, 7));
+  const view<float, 2, device> matrix(x.data(), {rows, classes});
+  const view<const float, 2, device> target(teacher.data(), {rows, classes});
+  const view<float, 1, device> l(logps.data(), {rows});
+  const view<const float, 1, device> c(coefficients.data(), {rows});
+  const view<attune::row_state, 1, device> s(states.data(), {rows});
+  const view<const std::int32_t, 1, device> y(labels.data(), {rows});
+  const auto half = [&](auto& all, int k) { return view<float, 1, device>(all.data() + k * pairs, {pairs}); };
+  const attune::cuda policy{gpu::stream};
+  expect_same_from_graph("a step of DPO", x, first, second, [&] {
+    attune::token_logps(policy, matrix, y, l, s);
+    attune::sequence_loss(policy, attune::dpo{}, view<const float, 2, device>(logps.data(), {2 * pairs, length}), {},
+                          attune::pairs<float, device>{.ref_chosen = half(references, 0), .ref_rejected = half(references, 1)}, {.chosen = half(slopes, 0), .rejected = half(slopes, 1)});
+    attune::logits_gradient(policy, matrix, y, s, attune::sequence_coefficients<float>{.values = view<const float, 1, device>(slopes.data(), {2 * pairs}), .rows_per_sequence = length}, matrix);
+  }, x);
+  expect_same_from_graph("row_divergence", x, first, second, [&] { attune::row_divergence(policy, attune::divergence::forward_kl{}, matrix, target, l, matrix, c); }, x);
+  const auto objective = attune::row_objective(attune::ppo{}, rows, attune::token_rows<float>{.old_logp = c, .advantage = c});
+  expect_same_from_graph("fused_logits_gradient", x, first, second, [&] { attune::fused_logits_gradient(policy, matrix, y, objective, l, matrix); }, x);
+}
+
+}  // namespace
+
 /// With an argument: a part that a checker, which is slow, gets done.
 int main(int arguments, char**) {
   if (attune_test::launch_counter(nullptr).counts()) return count_launches() == 0 ? 0 : 1;
@@ -114,6 +173,7 @@ int main(int arguments, char**) {
   }
   require(cudaStreamCreate(&gpu::stream));
   if (arguments > 1) attune_test::kernel_cases<gpu, float>{}.about_rows_not_read(), attune_test::kernel_cases<gpu, attune::bfloat16>{}.about_fused_order();
+  if (arguments == 1) about_graphs();
   const int failed = arguments > 1 ? attune_test::failures : attune_test::run_kernel_cases<gpu>();
   std::printf("%d failures\n", failed);
   return failed == 0 ? 0 : 1;
