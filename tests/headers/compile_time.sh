@@ -4,11 +4,11 @@
 printf '#include <cmath>\n#include <vector>\n' >"$scratch/standard.cpp"
 printf '#include <attune/attune.hpp>\n' >"$scratch/attune.cpp"
 
-# The least processor time of five compilations [ms] in $best; other load hardly disturbs it. The second line of `times`, which must run in
+# The least processor time of three compilations [ms] in $best; other load hardly disturbs it. The second line of `times`, which must run in
 # this shell, is what its children have spent: "0m1.23s 0m0.45s".
 milliseconds() {
   best=
-  for _ in 1 2 3 4 5; do
+  for _ in 1 2 3; do
     times >"$scratch/before"
     "$CXX" -std=c++20 -I"$include" -fsyntax-only "$1"
     times >"$scratch/after"
@@ -21,4 +21,4 @@ spent() { sed -n '2{s/[ms]/ /g;p;}' "$scratch/$1" | awk '{ printf "%d", 1000 * (
 milliseconds "$scratch/attune.cpp"
 umbrella=$best
 milliseconds "$scratch/standard.cpp"
-echo "compile time (processor time, best of 5, -fsyntax-only): attune.hpp $umbrella ms, <cmath> and <vector> $best ms"
+echo "compile time (processor time, best of 3, -fsyntax-only): attune.hpp $umbrella ms, <cmath> and <vector> $best ms"
