@@ -16,7 +16,6 @@
 // kernel ::divergence_block<attune::divergence::forward_kl, attune::bfloat16: spills = 0, stack = 0, registers <= 64, vector_loads >= 4
 // kernel ::divergence_block<attune::divergence::forward_kl, float: spills = 0, stack = 0, registers <= 64, vector_loads >= 4
 // kernel resident_divergence_block<attune::divergence::forward_kl, attune::bfloat16: spills = 0, stack = 0, registers <= 128, vector_loads >= 16, vector_stores >= 8
-// kernel resident_divergence_block<attune::divergence::forward_kl, float: spills = 0, stack = 0, registers <= 128, vector_loads >= 16, vector_stores >= 8
 #include <attune/backend/cuda.hpp>
 #include <attune/divergence/forward_kl.hpp>
 #include <attune/policy/surrogate/clip.hpp>
@@ -38,4 +37,3 @@ KERNEL(fused_gradient_block<float, true, false, detail::token_row_objective<ppo,
 KERNEL(divergence_block<divergence::forward_kl, bfloat16, bfloat16>)
 KERNEL(divergence_block<divergence::forward_kl, float, float>)
 KERNEL(resident_divergence_block<divergence::forward_kl, bfloat16, bfloat16>)
-KERNEL(resident_divergence_block<divergence::forward_kl, float, float>)
