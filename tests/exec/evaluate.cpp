@@ -254,3 +254,18 @@ TEST_CASE("report: hand values under TRL's names, ties are not accurate (P51)") 
   CHECK(get("logps/rejected") == -5);
   CHECK(get("loss") == Approx((std::log1p(std::exp(-0.2)) + std::log(2)) / 2));
 }
+
+namespace {
+struct has_a_ref {  // evaluate's own names are not forbidden to a user's objective
+  double ref() const { return 2; }
+  template <class S> S operator()(const attune::pair<S>& x) const { return S(ref()) * (x.rejected.logp - x.chosen.logp); }
+};
+}  // namespace
+TEST_CASE("a user's objective may have a member of any name") {
+  const std::vector<double> chosen{-1}, rejected{-3};
+  std::vector<double> d_chosen(1), d_rejected(1);
+  const attune::report r = attune::evaluate(has_a_ref{}, attune::pairs<double>{.chosen = chosen, .rejected = rejected}, {.chosen = d_chosen, .rejected = d_rejected});
+  CHECK(r.loss() == -4);
+  CHECK(d_chosen[0] == -2);
+  CHECK(d_rejected[0] == 2);
+}

@@ -68,10 +68,10 @@ token_recipe recipe_if_any(const O& objective) {
   else return {};
 }
 
-/// any_objective is such a table already.
+/// any_objective is such a table already; an objective of yours may have a ref() of its own.
 template <class Kind, class P, class O>
 objective_ref<Kind, lane_of<P>> refer_to(const O& objective) {
-  if constexpr (requires { objective.ref(); }) return objective.ref();
+  if constexpr (requires { { objective.ref() } -> std::same_as<objective_ref<Kind, lane_of<P>>>; }) return objective.ref();
   else return {&objective, functions_of<Kind, P, O>::table, recipe_if_any<Kind>(objective)};
 }
 
