@@ -2,8 +2,9 @@
 // The product as it is written, a thread an element, wherever Thrust's device is: for tests of the LM head in device memory. Sums are in double, rounded once.
 #pragma once
 
-#include <attune/backend/thrust/policy.hpp>
 #include <attune/exec/device/vectors.hpp>
+
+#include "thrust_support.hpp"
 
 namespace attune_test {
 
@@ -31,7 +32,7 @@ struct device_gemm {
                   bool accumulate) const {
     const product_elements<C, T> body{{c.data(), c.stride(0), c.stride(1), static_cast<int>(c.extent(1))}, {a.data(), a.stride(0), a.stride(1), static_cast<int>(a.extent(1))},
                                       b.data(), b.stride(0), b.stride(1), accumulate};
-    attune::detail::launch(thrust::device, c.size(), body);
+    attune::detail::launch(on_thrust, c.size(), body);
   }
 };
 

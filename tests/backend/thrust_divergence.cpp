@@ -70,13 +70,13 @@ template <class T> bool are_values(const std::vector<T>& x, const std::vector<do
 }
 template <class T, class U, class G> void require_host(const G& generator, const device_matrix<T>& policy, const device_matrix<U>& target, const task& t = {}) {
   const auto expected = host_outcome(generator, policy, target, t);
-  const auto given = on_device(thrust::device, generator, policy, target, t);
+  const auto given = on_device(on_thrust, generator, policy, target, t);
   CHECK(are_values(given.values, expected.values));
   CHECK(norm_error(given.gradient, expected.gradient) <= (sizeof(T) == 2 ? 3e-3 : sizeof(T) == 4 ? 1e-5 : 1e-12));
   CHECK((given.report.rows == expected.report.rows && given.report.masked == expected.report.masked && given.report.non_finite == expected.report.non_finite));
   // A gradient of its own, of another alignment, and wider: the same numbers, and zeros.
   device_matrix<T> apart(std::vector<T>(), policy.rows, policy.columns + 3, policy.columns + 4, 1, 1, 777);
-  on_device(thrust::device, generator, policy, target, t, &apart);
+  on_device(on_thrust, generator, policy, target, t, &apart);
   const std::vector<T> all = apart.packed();
   std::vector<T> inside;
   bool zero = true;
@@ -141,7 +141,7 @@ TEMPLATE_TEST_CASE("Thrust divergence: hard rows", "[thrust]", float, attune::bf
   for_generators<T>([&](const auto& generator) {
     const device_matrix<T> policy(x, rows, classes), target(y, rows, classes);
     const auto expected = host_outcome(generator, policy, target, {});
-    const auto given = on_device(thrust::device, generator, policy, target, {});
+    const auto given = on_device(on_thrust, generator, policy, target, {});
     CHECK(are_values(given.values, expected.values));
     CHECK(given.values[0] == 0);
     CHECK(given.report.non_finite == expected.report.non_finite);
@@ -167,7 +167,7 @@ TEST_CASE("Thrust divergence: nearly equal rows", "[thrust]") {
   for_generators<float>([&](const auto& generator) {
     const device_matrix<float> policy(x, 2, 5000), target(y, 2, 5000);
     const auto expected = host_outcome(generator, policy, target, {}), given = [&] {
-      const auto r = on_device(thrust::device, generator, policy, target, {});
+      const auto r = on_device(on_thrust, generator, policy, target, {});
       return outcome<double>{as_doubles(r.values), as_doubles(r.gradient), r.report};
     }();
     CHECK(largest_error(given.values, expected.values) <= 1e-5);
@@ -195,12 +195,12 @@ TEST_CASE("Thrust divergence: a row's bits depend on nothing but the row", "[thr
   const std::vector<T> x = normals<T>(rows * classes, 2, 5), y = normals<T>(rows * classes, 2, 6);
   for_generators<T>([&](const auto& generator) {
     const device_matrix<T> policy(x, rows, classes), target(y, rows, classes);
-    const auto expected = on_device(thrust::device, generator, policy, target, {}), again = on_device(thrust::device, generator, policy, target, {});
+    const auto expected = on_device(on_thrust, generator, policy, target, {}), again = on_device(on_thrust, generator, policy, target, {});
     CHECK(same_bits(expected.values, again.values));
     CHECK(same_bits(expected.gradient, again.gradient));
     const device_matrix<T> one({x.begin() + 3 * classes, x.begin() + 4 * classes}, 1, classes, 0, 1, 3);
     const device_matrix<T> other({y.begin() + 3 * classes, y.begin() + 4 * classes}, 1, classes);
-    const auto alone = on_device(thrust::device, generator, one, other, {});
+    const auto alone = on_device(on_thrust, generator, one, other, {});
     CHECK(alone.values[0] == expected.values[3]);
     CHECK(same_bits(alone.gradient, std::vector<T>(expected.gradient.begin() + 3 * classes, expected.gradient.begin() + 4 * classes)));
   });
@@ -211,14 +211,14 @@ TEST_CASE("Thrust divergence: bad arguments", "[thrust]") {
   thrust::device_vector<float> values(3, 777.0f), two(2);
   thrust::device_vector<std::byte> workspace(std::size_t(attune::row_divergence_workspace<float>(3, 101)));
   const auto refusal = [&](device_matrix<float>& other, view<float, 1, device> out, const attune::device_divergence_options& o) {
-    return error_text([&] { attune::row_divergence(thrust::device, divergence::forward_kl{}, policy.matrix(), other.matrix(), out, o); });
+    return error_text([&] { attune::row_divergence(on_thrust, divergence::forward_kl{}, policy.matrix(), other.matrix(), out, o); });
   };
   CHECK(contains(refusal(target, values, {}), "row_divergence was given a workspace of 0 bytes"));
   CHECK(contains(refusal(longer, values, {.workspace = workspace}), "target_logits (in columns) has 101 elements; expected 100"));
   CHECK(contains(refusal(target, two, {.workspace = workspace}), "values has 2 elements; expected 3"));
   CHECK(contains(refusal(target, values, {.temperature = -1, .workspace = workspace}), "temperature is -1"));
   CHECK(contains(error_text([&] {
-          attune::row_divergence(thrust::device, divergence::forward_kl{}, policy.matrix(), target.matrix(), values, target.matrix(), {}, {.workspace = workspace});
+          attune::row_divergence(on_thrust, divergence::forward_kl{}, policy.matrix(), target.matrix(), values, target.matrix(), {}, {.workspace = workspace});
         }), "gradient overlaps target_logits"));
   CHECK(on_host(values) == std::vector<float>(3, 777.0f));
 }

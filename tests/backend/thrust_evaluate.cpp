@@ -149,12 +149,12 @@ TEMPLATE_TEST_CASE("evaluate on pairs in device memory is that of the host", "[t
   pair_data<T> x;
   const auto compare = [&](const auto& objective, bool margin, bool kl) {
     const auto expected = expected_of(objective, x, margin, kl);
-    const auto given = on_device(thrust::device, objective, x, margin, kl), again = on_device(thrust::device, objective, x, margin, kl);
+    const auto given = on_device(on_thrust, objective, x, margin, kl), again = on_device(on_thrust, objective, x, margin, kl);
     require_close(given, expected);
     CHECK(expected.r.count > 500);
     CHECK(same_bits(given.chosen, again.chosen));
     CHECK(std::memcmp(&given.r, &again.r, sizeof(report)) == 0);
-    require_close(on_device(thrust::device, objective, x, margin, kl, 2048.0), expected_of(objective, x, margin, kl, 2048.0));
+    require_close(on_device(on_thrust, objective, x, margin, kl, 2048.0), expected_of(objective, x, margin, kl, 2048.0));
     for (std::size_t i = 0; i < size; ++i) {
       if (!x.mask[i]) CHECK((from(given.chosen[i]) == 0 && from(given.rejected[i]) == 0));
     }
@@ -172,10 +172,10 @@ TEST_CASE("evaluate on a device: value only, no report, another policy", "[thrus
   const auto batch = batch_of<device, float>(x.device, x.device_lengths, x.device_mask, false, false);
   thrust::device_vector<report> r(1);
   thrust::device_vector<std::byte> workspace(std::size_t(attune::evaluate_workspace(std::int64_t(size))));
-  attune::evaluate(thrust::device, attune::dpo{}, batch, {}, {.workspace = workspace, .report = r});
+  attune::evaluate(on_thrust, attune::dpo{}, batch, {}, {.workspace = workspace, .report = r});
   require_close(on_host(r)[0], expected.r, 1e-5);
   thrust::device_vector<float> d_chosen(size), d_rejected(size);  // with a normalizer and without a report no workspace is needed
-  attune::evaluate(thrust::device, attune::dpo{}, batch, {.chosen = d_chosen, .rejected = d_rejected}, {.normalizer = expected.r.weight});
+  attune::evaluate(on_thrust, attune::dpo{}, batch, {.chosen = d_chosen, .rejected = d_rejected}, {.normalizer = expected.r.weight});
   require_close(on_host(d_chosen), expected.chosen);
 }
 
@@ -183,7 +183,7 @@ TEST_CASE("evaluate on a device: an empty batch, and a NaN that stays visible", 
   thrust::device_vector<report> r(1);
   thrust::device_vector<std::byte> workspace(std::size_t(attune::evaluate_workspace(4)));
   thrust::device_vector<float> none, d_none;
-  attune::evaluate(thrust::device, attune::dpo{}, attune::pairs<float, device>{.chosen = none, .rejected = none, .ref_chosen = none, .ref_rejected = none},
+  attune::evaluate(on_thrust, attune::dpo{}, attune::pairs<float, device>{.chosen = none, .rejected = none, .ref_chosen = none, .ref_rejected = none},
                    {.chosen = d_none, .rejected = d_none}, {.workspace = workspace, .report = r});
   CHECK(on_host(r)[0].weight == 0);
   CHECK(on_host(r)[0].loss() == 0);
@@ -192,7 +192,7 @@ TEST_CASE("evaluate on a device: an empty batch, and a NaN that stays visible", 
   put(logps, 2, nan_f);
   put(weights, 3, -1.0f);
   const attune::pairs<float, device> batch{.chosen = logps, .rejected = logps, .ref_chosen = logps, .ref_rejected = logps, .weight = weights};
-  attune::evaluate(thrust::device, attune::dpo{}, batch, {.chosen = d_chosen, .rejected = d_rejected}, {.normalizer = 4.0, .workspace = workspace, .report = r});
+  attune::evaluate(on_thrust, attune::dpo{}, batch, {.chosen = d_chosen, .rejected = d_rejected}, {.normalizer = 4.0, .workspace = workspace, .report = r});
   CHECK(on_host(r)[0].non_finite == 2);  // a NaN, and a weight that is none
   CHECK(std::isnan(on_host(r)[0].loss_sum));
   CHECK(std::isnan(on_host(d_chosen)[2]));
@@ -215,14 +215,14 @@ TEMPLATE_TEST_CASE("evaluate on single completions and on values in device memor
   std::vector<T> expected(size);
 
   const report singles = attune::evaluate(attune::kto{}, attune::singles<T>{.logp = x.host["logp"], .ref_logp = x.host["ref_logp"], .label = label}, {.logp = expected});
-  attune::evaluate(thrust::device, attune::kto{}, attune::singles<T, device>{.logp = x.device["logp"], .ref_logp = x.device["ref_logp"], .label = device_label},
+  attune::evaluate(on_thrust, attune::kto{}, attune::singles<T, device>{.logp = x.device["logp"], .ref_logp = x.device["ref_logp"], .label = device_label},
                    {.logp = d}, {.workspace = workspace, .report = r});
   require_close(on_host(r)[0], singles, 8 * tolerance<T>);
   require_close(on_host(d), expected);
 
   const report values = attune::evaluate(attune::value_loss{}, attune::values<T>{.value = x.host["value"], .old_value = x.host["old_value"], .target = x.host["target"]},
                                          {.value = expected});
-  attune::evaluate(thrust::device, attune::value_loss{}, attune::values<T, device>{.value = x.device["value"], .old_value = x.device["old_value"], .target = x.device["target"]},
+  attune::evaluate(on_thrust, attune::value_loss{}, attune::values<T, device>{.value = x.device["value"], .old_value = x.device["old_value"], .target = x.device["target"]},
                    {.value = d}, {.workspace = workspace, .report = r});
   CHECK(on_host(r)[0].loss() == Approx(values.loss()).epsilon(8 * tolerance<T>));
   require_close(on_host(d), expected);
@@ -246,24 +246,24 @@ TEST_CASE("evaluate on a device throws before it launches", "[thrust]") {
     }
     FAIL("not refused: " << part);
   };
-  refused([&] { attune::evaluate(thrust::device, attune::dpo{}, batch, gradients, {.workspace = small, .report = r}); }, "evaluate was given a workspace of 64 bytes; expected ");
-  refused([&] { attune::evaluate(thrust::device, attune::dpo{.beta = -1}, batch, gradients, {.workspace = workspace}); }, "beta is -1");
-  refused([&] { attune::evaluate(thrust::device, attune::dpo{}, batch, gradients, {.normalizer = 0.0, .workspace = workspace}); }, "options.normalizer is 0");
-  refused([&] { auto other = batch; other.rejected = short_one; attune::evaluate(thrust::device, attune::dpo{}, other, gradients, {.workspace = workspace}); },
+  refused([&] { attune::evaluate(on_thrust, attune::dpo{}, batch, gradients, {.workspace = small, .report = r}); }, "evaluate was given a workspace of 64 bytes; expected ");
+  refused([&] { attune::evaluate(on_thrust, attune::dpo{.beta = -1}, batch, gradients, {.workspace = workspace}); }, "beta is -1");
+  refused([&] { attune::evaluate(on_thrust, attune::dpo{}, batch, gradients, {.normalizer = 0.0, .workspace = workspace}); }, "options.normalizer is 0");
+  refused([&] { auto other = batch; other.rejected = short_one; attune::evaluate(on_thrust, attune::dpo{}, other, gradients, {.workspace = workspace}); },
           "pairs.rejected has 999 elements; expected 1000");
-  refused([&] { auto other = batch; other.ref_chosen = {}; attune::evaluate(thrust::device, attune::dpo{}, other, gradients, {.workspace = workspace}); },
+  refused([&] { auto other = batch; other.ref_chosen = {}; attune::evaluate(on_thrust, attune::dpo{}, other, gradients, {.workspace = workspace}); },
           "pairs.ref_chosen is missing");
-  refused([&] { attune::evaluate(thrust::device, attune::dpo{}, batch, {.chosen = d_chosen}, {.workspace = workspace}); }, "pair_gradients.rejected is missing");
+  refused([&] { attune::evaluate(on_thrust, attune::dpo{}, batch, {.chosen = d_chosen}, {.workspace = workspace}); }, "pair_gradients.rejected is missing");
   const attune::device_options checked{.workspace = workspace, .checked = true};
   std::size_t active = 0;
   while (!x.mask[active] || from(x.host["weight"][active]) == 0) ++active;
   put(x.device_lengths["rejected"], active, std::int32_t(0));
-  refused([&] { attune::evaluate(thrust::device, attune::simpo{}, batch, gradients, checked); },
+  refused([&] { attune::evaluate(on_thrust, attune::simpo{}, batch, gradients, checked); },
           "pairs.rejected_length of sample " + std::to_string(active) + " is 0; expected > 0 tokens");
   put(x.device["weight"], active, -2.5f);
-  refused([&] { attune::evaluate(thrust::device, attune::simpo{}, batch, gradients, checked); }, "pairs.weight of sample " + std::to_string(active) + " is -2.5");
+  refused([&] { attune::evaluate(on_thrust, attune::simpo{}, batch, gradients, checked); }, "pairs.weight of sample " + std::to_string(active) + " is -2.5");
   put(x.device["weight"], active, 1.0f);
-  attune::evaluate(thrust::device, attune::dpo{}, batch, gradients, checked);  // reads no lengths
+  attune::evaluate(on_thrust, attune::dpo{}, batch, gradients, checked);  // reads no lengths
   CHECK(on_host(d_chosen) != std::vector<float>(size, 777.0f));
 }
 
@@ -294,7 +294,7 @@ TEMPLATE_TEST_CASE("evaluate on groups in device memory is that of the host", "[
     if (reference) on_host_memory.ref_logp = x.host["ref_logp"], on_device_memory.ref_logp = x.device["ref_logp"];
     if (lengths) on_host_memory.length = x.lengths["length"], on_device_memory.length = x.device_lengths["length"];
     const report want = attune::evaluate(objective, on_host_memory, {.logp = expected});
-    attune::evaluate(thrust::device, objective, on_device_memory, {.logp = d}, {.workspace = workspace, .report = r});
+    attune::evaluate(on_thrust, objective, on_device_memory, {.logp = d}, {.workspace = workspace, .report = r});
     require_close(on_host(r)[0], want, 1e-13);
     CHECK(want.count == 3);
     require_close(on_host(d), expected);
@@ -306,11 +306,11 @@ TEMPLATE_TEST_CASE("evaluate on groups in device memory is that of the host", "[
   attune::groups<T, device> uniform{.logp = x.device["logp"], .ref_logp = x.device["ref_logp"], .reward = x.device["reward"], .size = 8, .mask = device_mask};
   const report want = attune::evaluate(attune::dpo_rw{}, attune::groups<T>{.logp = x.host["logp"], .ref_logp = x.host["ref_logp"], .reward = x.host["reward"], .size = 8, .mask = mask},
                                        {.logp = expected});
-  attune::evaluate(thrust::device, attune::dpo_rw{}, uniform, {.logp = d}, {.workspace = workspace, .report = r});
+  attune::evaluate(on_thrust, attune::dpo_rw{}, uniform, {.logp = d}, {.workspace = workspace, .report = r});
   require_close(on_host(r)[0], want, 1e-13);
   require_close(on_host(d), expected);
   uniform.size = 7;
-  CHECK_THROWS_AS(attune::evaluate(thrust::device, attune::dpo_rw{}, uniform, {.logp = d}, {.workspace = workspace}), attune::error);
+  CHECK_THROWS_AS(attune::evaluate(on_thrust, attune::dpo_rw{}, uniform, {.logp = d}, {.workspace = workspace}), attune::error);
 }
 
 TEST_CASE("evaluate on groups on a device: one that is too large, or lies elsewhere, shows and harms nothing", "[thrust]") {
@@ -321,10 +321,10 @@ TEST_CASE("evaluate on groups on a device: one that is too large, or lies elsewh
   thrust::copy(wrong.begin(), wrong.end(), begin.begin());
   thrust::device_vector<std::byte> workspace(std::size_t(attune::evaluate_workspace(3)));
   thrust::device_vector<report> r(1);
-  attune::evaluate(thrust::device, attune::dpo_rw{}, attune::groups<float, device>{.logp = logp, .ref_logp = logp, .reward = reward, .begin = begin}, {.logp = d},
+  attune::evaluate(on_thrust, attune::dpo_rw{}, attune::groups<float, device>{.logp = logp, .ref_logp = logp, .reward = reward, .begin = begin}, {.logp = d},
                    {.workspace = workspace, .report = r});
   CHECK(on_host(r)[0].count == 2);
   thrust::device_vector<float> large(64 * 2), d_large(64 * 2);
-  CHECK_THROWS_AS(attune::evaluate(thrust::device, attune::dpo_rw{}, attune::groups<float, device>{.logp = large, .ref_logp = large, .reward = large, .size = 128}, {.logp = d_large},
+  CHECK_THROWS_AS(attune::evaluate(on_thrust, attune::dpo_rw{}, attune::groups<float, device>{.logp = large, .ref_logp = large, .reward = large, .size = 128}, {.logp = d_large},
                                    {.workspace = workspace}), attune::error);
 }

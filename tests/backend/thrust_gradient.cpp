@@ -77,13 +77,13 @@ bool same_report(const row_report& a, const row_report& b) { return a.rows == b.
 template <class T> void require_gradient(const device_matrix<T>& logits, const task& t) {
   const host_result expected = host_gradient(logits, t);
   device_matrix<T> in_place = logits;
-  CHECK(same_report(device_gradient(thrust::device, in_place, t, in_place.matrix()), expected.report));
+  CHECK(same_report(device_gradient(on_thrust, in_place, t, in_place.matrix()), expected.report));
   const std::vector<T> given = in_place.packed();
   CHECK(is_gradient(given, expected.gradient));
   for (const std::int64_t shift : {0, 1, 2, 3}) {
     const std::int64_t padded = logits.columns + 3 * shift, spread = shift == 3 ? 2 : 1;
     device_matrix<T> from = logits, out(std::vector<T>(), logits.rows, padded, spread * padded + shift, spread, shift, 777);
-    device_gradient(thrust::device, from, t, out.matrix());
+    device_gradient(on_thrust, from, t, out.matrix());
     std::vector<T> inside;
     bool zero = true;
     const std::vector<T> all = out.packed();
@@ -130,7 +130,7 @@ TEST_CASE("Thrust gradient: terms of entropy", "[thrust]") {
                .log_sum_exp_coefficients = {0, 1, 0.5, 0}};
   const host_result expected = host_gradient(logits, t);
   device_matrix<float> x = logits;
-  device_gradient(thrust::device, x, t, x.matrix());
+  device_gradient(on_thrust, x, t, x.matrix());
   CHECK(norm_error(x.packed(), expected.gradient) <= 1e-5);
 }
 
@@ -150,14 +150,14 @@ TEMPLATE_TEST_CASE("Thrust gradient: hard rows", "[thrust]", float, attune::bflo
   require_gradient(logits, task{.targets = {t.targets.begin(), t.targets.end() - 1}, .coefficients = std::vector<double>(rows - 1, -1)});
   // The confident token's own element, 1 - p_y, is exact also by itself.
   device_matrix<T> confident = logits;
-  device_gradient(thrust::device, confident, task{.targets = {t.targets.begin(), t.targets.end() - 1}, .coefficients = std::vector<double>(rows - 1, -1)},
+  device_gradient(on_thrust, confident, task{.targets = {t.targets.begin(), t.targets.end() - 1}, .coefficients = std::vector<double>(rows - 1, -1)},
                   confident.matrix());
   const double exact = -double(1 - softmax(x.data(), classes)[std::size_t(t.targets[0])]);
   const double given = from(confident.packed()[std::size_t(t.targets[0])]);
   CHECK(std::abs(given - exact) <= (sizeof(T) == 2 ? 4e-3 : 1e-5) * std::abs(exact));
 
   device_matrix<T> broken(x, rows, classes);  // a row without a distribution becomes NaN, its neighbours do not
-  const row_report report = device_gradient(thrust::device, broken, t, broken.matrix());
+  const row_report report = device_gradient(on_thrust, broken, t, broken.matrix());
   CHECK(report.non_finite == 1);
   const std::vector<T> all = broken.packed(), before = confident.packed();
   for (std::int64_t v = 0; v < classes; ++v) {
@@ -179,21 +179,21 @@ TEMPLATE_TEST_CASE("Thrust gradient: rows that are not read, and labels out of r
     return all_are;
   };
   device_matrix<T> out(std::vector<T>(), rows, classes, 0, 1, 1, 777), from_logits = logits;
-  const row_report report = device_gradient(thrust::device, from_logits, t, out.matrix());
+  const row_report report = device_gradient(on_thrust, from_logits, t, out.matrix());
   CHECK((report.rows == 5 && report.masked == 2 && report.non_finite == 0));
   CHECK(row_is(out.packed(), 0, [](double g) { return g == 0; }));
   CHECK(row_is(out.packed(), 1, [](double g) { return g == 0; }));
   CHECK(row_is(out.packed(), 2, [](double g) { return g == g && g != 777; }));
   for (const std::int32_t bad : {517, -1, 1 << 30}) {
     t.targets[4] = bad;
-    CHECK(device_gradient(thrust::device, from_logits, t, out.matrix()).non_finite == 1);
+    CHECK(device_gradient(on_thrust, from_logits, t, out.matrix()).non_finite == 1);
     CHECK(row_is(out.packed(), 4, [](double g) { return g != g; }));
-    const std::string refusal = error_text([&] { device_gradient(thrust::device, from_logits, t, out.matrix(), nullptr, true); });
+    const std::string refusal = error_text([&] { device_gradient(on_thrust, from_logits, t, out.matrix(), nullptr, true); });
     CHECK(contains(refusal, "the target of row 4 is " + std::to_string(bad)));
   }
   t.targets[4] = 0;
   t.coefficients[3] = double(inf_f);  // stays visible
-  CHECK(device_gradient(thrust::device, from_logits, t, out.matrix()).non_finite == 1);
+  CHECK(device_gradient(on_thrust, from_logits, t, out.matrix()).non_finite == 1);
   CHECK(row_is(out.packed(), 3, [](double g) { return g != g; }));
 }
 
@@ -202,19 +202,19 @@ TEST_CASE("Thrust gradient: coefficients of sequences", "[thrust]") {
   const device_matrix<float> logits(normals<float>(rows * classes, 3, 5), rows, classes);
   task t{.targets = labels(rows, classes, 7), .coefficients = {0.5, 0.5, -2, -2, 0, 0}};
   device_matrix<float> expected = logits;
-  device_gradient(thrust::device, expected, t, expected.matrix());
+  device_gradient(on_thrust, expected, t, expected.matrix());
   const thrust::device_vector<float> values = to_device<float>({0.5, -2, 0});
   std::vector<std::int32_t> sequence{0, 0, 1, 1, 2, 2};
   thrust::device_vector<std::int32_t> map(sequence.begin(), sequence.end());
   const attune::sequence_coefficients<float> padded{.values = values, .rows_per_sequence = 2}, mapped{.values = values, .sequence_of_row = map};
   for (const auto* given : {&padded, &mapped}) {
     device_matrix<float> x = logits;
-    device_gradient(thrust::device, x, t, x.matrix(), given);
+    device_gradient(on_thrust, x, t, x.matrix(), given);
     CHECK(same_bits(x.packed(), expected.packed()));
   }
   const auto refusal = [&](const attune::sequence_coefficients<float>& c, bool checked = false) {
     device_matrix<float> x = logits;
-    return error_text([&] { device_gradient(thrust::device, x, t, x.matrix(), &c, checked); });
+    return error_text([&] { device_gradient(on_thrust, x, t, x.matrix(), &c, checked); });
   };
   CHECK(contains(refusal({.values = values}), "rows_per_sequence is 0"));
   CHECK(contains(refusal({.values = values, .rows_per_sequence = 3}), "3 sequences of 3 rows; expected the logits' 6 rows"));
@@ -222,7 +222,7 @@ TEST_CASE("Thrust gradient: coefficients of sequences", "[thrust]") {
   thrust::copy(sequence.begin(), sequence.end(), map.begin());
   CHECK(contains(refusal({.values = values, .sequence_of_row = map}, true), "the sequence of row 3 is 3; expected one in [0, 3)"));
   device_matrix<float> x = logits;
-  CHECK(device_gradient(thrust::device, x, t, x.matrix(), &mapped).non_finite == 1);
+  CHECK(device_gradient(on_thrust, x, t, x.matrix(), &mapped).non_finite == 1);
   CHECK(x.packed()[3 * 100] != x.packed()[3 * 100]);
 }
 
@@ -230,8 +230,8 @@ TEST_CASE("Thrust gradient: the same bits again", "[thrust]") {
   const device_matrix<attune::bfloat16> logits(normals<attune::bfloat16>(5 * 5003, 3, 5), 5, 5003);
   const task t{.targets = labels(5, 5003, 7), .coefficients = {1, -1, 0.5, 2, 3}, .entropy_coefficients = {1, 2, 3, 4, 5}};
   device_matrix<attune::bfloat16> a = logits, b = logits;
-  device_gradient(thrust::device, a, t, a.matrix());
-  device_gradient(thrust::device, b, t, b.matrix());
+  device_gradient(on_thrust, a, t, a.matrix());
+  device_gradient(on_thrust, b, t, b.matrix());
   CHECK(same_bits(a.packed(), b.packed()));
 }
 
@@ -239,13 +239,13 @@ TEST_CASE("Thrust gradient: bad arguments", "[thrust]") {
   device_matrix<float> logits(normals<float>(3 * 100, 3, 5), 3, 100);
   const task t{.targets = {1, 2, 3}, .coefficients = {1, 1, 1}};
   const std::vector<float> before = logits.packed();
-  const auto refusal = [&](view<float, 2, device> gradient) { return error_text([&] { device_gradient(thrust::device, logits, t, gradient); }); };
+  const auto refusal = [&](view<float, 2, device> gradient) { return error_text([&] { device_gradient(on_thrust, logits, t, gradient); }); };
   device_matrix<float> narrow({}, 3, 99), few({}, 2, 100);
   CHECK(contains(refusal(narrow.matrix()), "gradient has 99 columns; expected the logits' 100 or more"));
   CHECK(contains(refusal(few.matrix()), "gradient has 2 elements; expected 3"));
   CHECK(contains(refusal(as_view(logits.memory.data(), {3, 100}, {0, 1})), "overlap"));
   device_matrix<float> inside(normals<float>(3 * 100, 3, 5), 3, 100, 101);
-  CHECK(contains(error_text([&] { device_gradient(thrust::device, inside, t, as_view(inside.memory.data() + 1, {3, 100}, {101, 1})); }),
+  CHECK(contains(error_text([&] { device_gradient(on_thrust, inside, t, as_view(inside.memory.data() + 1, {3, 100}, {101, 1})); }),
                  "gradient overlaps the logits in part"));
   CHECK(same_bits(logits.packed(), before));
 }

@@ -104,16 +104,16 @@ template <class T, class L> struct on_the_device {
   attune::device_row_options options() { return {.temperature = p.temperature, .mask = mask, .report = report}; }
   attune::device_lm_head_gradients<T> gradients() { return {.hidden = d_hidden.matrix(), .weight = d_weight.matrix()}; }
   row_report logps_of_tokens() {
-    attune::lm_head_logps(thrust::device, device_gemm{}, hidden.matrix(), weight.matrix(), targets, logps, states, workspace(), options(), visited);
+    attune::lm_head_logps(on_thrust, device_gemm{}, hidden.matrix(), weight.matrix(), targets, logps, states, workspace(), options(), visited);
     return on_host(report)[0];
   }
   row_report gradient() {
-    attune::lm_head_gradient(thrust::device, device_gemm{}, hidden.matrix(), weight.matrix(), targets, states, coefficients, gradients(), workspace(), options(), visited);
+    attune::lm_head_gradient(on_thrust, device_gemm{}, hidden.matrix(), weight.matrix(), targets, states, coefficients, gradients(), workspace(), options(), visited);
     return on_host(report)[0];
   }
   row_report fused() {
     const scaled_logp<A> coefficient_of{thrust::raw_pointer_cast(coefficients.data())};
-    attune::lm_head_fused(thrust::device, device_gemm{}, hidden.matrix(), weight.matrix(), targets, coefficient_of, logps, gradients(), workspace(), options(), visited);
+    attune::lm_head_fused(on_thrust, device_gemm{}, hidden.matrix(), weight.matrix(), targets, coefficient_of, logps, gradients(), workspace(), options(), visited);
     return on_host(report)[0];
   }
   results found(const row_report& forward, const row_report& backward) {
@@ -226,7 +226,7 @@ TEST_CASE("Thrust LM head: chunks are whole sequences", "[thrust]") {
       CHECK(c.of(d.logps).data() == thrust::raw_pointer_cast(d.logps.data()) + c.first);
       seen.push_back({c.first, c.count});
     };
-    attune::lm_head_visit(thrust::device, device_gemm{}, d.hidden.matrix(), d.weight.matrix(), note, {}, d.workspace(), visited);
+    attune::lm_head_visit(on_thrust, device_gemm{}, d.hidden.matrix(), d.weight.matrix(), note, {}, d.workspace(), visited);
     return seen;
   };
   CHECK(visit({}) == chunks{{0, 17}, {17, 17}, {34, 6}});
@@ -263,7 +263,7 @@ TEST_CASE("Thrust LM head: DPO inside of chunks of whole pairs is DPO of the bat
   };
   const auto dpo = [&](const view<float, 1, device>& sums, const view<const float, 1, device>& refs, const view<float, 1, device>& slopes) {
     const view<const float, 1, device> given = sums;
-    attune::evaluate(thrust::device, attune::dpo{.beta = 0.1},
+    attune::evaluate(on_thrust, attune::dpo{.beta = 0.1},
                      attune::pairs<float, device>{.chosen = of_pairs(given, 0), .rejected = of_pairs(given, 1), .ref_chosen = of_pairs(refs, 0), .ref_rejected = of_pairs(refs, 1)},
                      {.chosen = of_pairs(slopes, 0), .rejected = of_pairs(slopes, 1)}, {.normalizer = double(pairs)});
   };
@@ -274,21 +274,21 @@ TEST_CASE("Thrust LM head: DPO inside of chunks of whole pairs is DPO of the bat
   const view<std::uint8_t, 2, device> mask_of_sequences(mask.data(), {2 * pairs, length});
   const auto as_sequences = [&](numbers& x) { return view<float, 2, device>(thrust::raw_pointer_cast(x.data()), {2 * pairs, length}); };
   whole.logps_of_tokens();
-  attune::sequence_logps(thrust::device, as_sequences(whole.logps), mask_of_sequences, sums);
+  attune::sequence_logps(on_thrust, as_sequences(whole.logps), mask_of_sequences, sums);
   dpo(sums, references, slopes);
-  attune::token_coefficients(thrust::device, slopes, mask_of_sequences, as_sequences(whole.coefficients));
+  attune::token_coefficients(on_thrust, slopes, mask_of_sequences, as_sequences(whole.coefficients));
   whole.gradient();
 
   auto& c = in_chunks;
   const auto visitor = [&](const attune::lm_head_chunk<float>& chunk) {
     const attune::device_row_options o{.temperature = p.temperature, .mask = chunk.of(c.mask), .workspace = chunk.workspace};
-    attune::token_logps(thrust::device, chunk.logits, chunk.of(c.targets), chunk.of(c.logps), chunk.states, o);
-    attune::sequence_logps(thrust::device, chunk.sequences(c.logps, length), chunk.sequences(c.mask, length), chunk.of(chunk_sums, length));
+    attune::token_logps(on_thrust, chunk.logits, chunk.of(c.targets), chunk.of(c.logps), chunk.states, o);
+    attune::sequence_logps(on_thrust, chunk.sequences(c.logps, length), chunk.sequences(c.mask, length), chunk.of(chunk_sums, length));
     dpo(chunk.of(chunk_sums, length), chunk.of(references, length), chunk.of(chunk_slopes, length));
-    attune::logits_gradient(thrust::device, chunk.logits, chunk.of(c.targets), chunk.states,
+    attune::logits_gradient(on_thrust, chunk.logits, chunk.of(c.targets), chunk.states,
                             attune::sequence_coefficients<float>{.values = chunk.of(chunk_slopes, length), .rows_per_sequence = length}, chunk.logits, o);
   };
-  attune::lm_head_visit(thrust::device, device_gemm{}, c.hidden.matrix(), c.weight.matrix(), visitor, c.gradients(), c.workspace(), {.rows_per_sequence = 2 * length});
+  attune::lm_head_visit(on_thrust, device_gemm{}, c.hidden.matrix(), c.weight.matrix(), visitor, c.gradients(), c.workspace(), {.rows_per_sequence = 2 * length});
   CHECK(same_bits(on_host(c.logps), on_host(whole.logps)));
   CHECK(same_bits(on_host(chunk_slopes), on_host(slopes)));
   CHECK(largest_error(on_host(slopes), std::vector<double>(2 * pairs, 0)) > 1e-3);
@@ -308,7 +308,7 @@ TEST_CASE("Thrust LM head: errors come before anything is launched", "[thrust]")
     view<const std::int32_t, 1, device> targets = d.targets;
     change(workspace, gradients, options, hidden, targets);
     return error_text([&] {
-      attune::lm_head_gradient(thrust::device, device_gemm{}, hidden, d.weight.matrix(), targets, d.states, d.coefficients, gradients, workspace, options);
+      attune::lm_head_gradient(on_thrust, device_gemm{}, hidden, d.weight.matrix(), targets, d.states, d.coefficients, gradients, workspace, options);
     });
   };
   const std::string bytes = std::to_string(d.memory.bytes);

@@ -82,9 +82,9 @@ TEMPLATE_TEST_CASE("Thrust rows: log-probabilities are those of the host", "[thr
     INFO(l.rows << " x " << l.columns << ", strides " << l.row_stride << ", " << l.column_stride << ", offset " << l.offset);
     device_matrix<T> logits(normals<T>(l.rows * l.columns, 3, 5), l.rows, l.columns, l.row_stride, l.column_stride, l.offset);
     const auto targets = labels(l.rows, l.columns, 7);
-    require_close(device_summary(thrust::device, logits, targets), host_summary(logits, targets), logp_tolerance<T>);
-    require_close(device_summary(thrust::device, logits, targets, 0.7), host_summary(logits, targets, 0.7), logp_tolerance<T>);
-    require_close(device_summary(thrust::device, logits, targets, 1.5, 2.5), host_summary(logits, targets, 1.5, 2.5), logp_tolerance<T>);
+    require_close(device_summary(on_thrust, logits, targets), host_summary(logits, targets), logp_tolerance<T>);
+    require_close(device_summary(on_thrust, logits, targets, 0.7), host_summary(logits, targets, 0.7), logp_tolerance<T>);
+    require_close(device_summary(on_thrust, logits, targets, 1.5, 2.5), host_summary(logits, targets, 1.5, 2.5), logp_tolerance<T>);
   }
 }
 
@@ -107,7 +107,7 @@ TEMPLATE_TEST_CASE("Thrust rows: hard rows", "[thrust]", float, double, attune::
   for (std::int64_t v = 0; v < classes; ++v) set(9, v, std::isinf(from(to<T>(3e38))) ? -65504 : -3e38);  // the least numbers: uniform
   for (const std::int64_t offset : {0, 1}) {
     device_matrix<T> logits(x, rows, classes, 0, 1, offset);
-    const auto given = device_summary(thrust::device, logits, targets);
+    const auto given = device_summary(on_thrust, logits, targets);
     require_close(given, host_summary(logits, targets), logp_tolerance<T>);
     CHECK(given.report[0].non_finite == 3);
     // What a confident row leaves for the others keeps its size: exactly it, not a rounded 1 - 1.
@@ -125,7 +125,7 @@ TEMPLATE_TEST_CASE("Thrust rows: rows that are not read, and labels out of range
   const std::vector<std::uint8_t> mask{0, 1, 1, 1, 1, 2};
   std::vector<std::int32_t> targets{1 << 30, -7, 3, 516, 0, 12};
   device_matrix<T> logits(x, rows, classes, classes + 3);
-  const auto given = device_summary(thrust::device, logits, targets, 1, inf_f, mask, -7, true);
+  const auto given = device_summary(on_thrust, logits, targets, 1, inf_f, mask, -7, true);
   require_close(given, host_summary(logits, targets, 1, inf_f, mask, -7), logp_tolerance<T>);
   CHECK(given.report[0].masked == 2);
   CHECK(given.logps[0] == 0);
@@ -133,7 +133,7 @@ TEMPLATE_TEST_CASE("Thrust rows: rows that are not read, and labels out of range
 
   for (const std::int32_t bad : {517, -1, 1 << 30, -(1 << 30)}) {
     targets[4] = bad;
-    const auto wrong = device_summary(thrust::device, logits, targets, 1, inf_f, mask, -7);
+    const auto wrong = device_summary(on_thrust, logits, targets, 1, inf_f, mask, -7);
     CHECK(wrong.logps[4] != wrong.logps[4]);
     CHECK(wrong.states[4].shift != wrong.states[4].shift);
     CHECK(wrong.argmax[4] == -1);
@@ -141,7 +141,7 @@ TEMPLATE_TEST_CASE("Thrust rows: rows that are not read, and labels out of range
     CHECK(wrong.logps[3] == given.logps[3]);
     const std::string host = error_text([&] { host_summary(logits, targets, 1, inf_f, mask, -7); });
     CHECK_FALSE(host.empty());
-    CHECK(error_text([&] { device_summary(thrust::device, logits, targets, 1, inf_f, mask, -7, true); }) == host);
+    CHECK(error_text([&] { device_summary(on_thrust, logits, targets, 1, inf_f, mask, -7, true); }) == host);
   }
 }
 
@@ -151,8 +151,8 @@ TEMPLATE_TEST_CASE("Thrust rows: a row's bits depend on nothing but the row", "[
   const std::vector<T> x = normals<T>(rows * classes, 3, 5);
   const auto targets = labels(rows, classes, 7);
   device_matrix<T> all(x, rows, classes);
-  const auto expected = device_summary(thrust::device, all, targets);
-  const auto again = device_summary(thrust::device, all, targets);
+  const auto expected = device_summary(on_thrust, all, targets);
+  const auto again = device_summary(on_thrust, all, targets);
   CHECK(same_bits(again.logps, expected.logps));
   CHECK(same_bits(again.states, expected.states));
   CHECK(same_bits(again.entropies, expected.entropies));
@@ -160,7 +160,7 @@ TEMPLATE_TEST_CASE("Thrust rows: a row's bits depend on nothing but the row", "[
     const std::vector<T> row(x.begin() + n * classes, x.begin() + (n + 1) * classes);
     for (const std::int64_t offset : {0, 1, 5}) {
       device_matrix<T> one(row, 1, classes, 0, offset == 5 ? 2 : 1, offset);
-      const auto alone = device_summary(thrust::device, one, {targets[std::size_t(n)]});
+      const auto alone = device_summary(on_thrust, one, {targets[std::size_t(n)]});
       CHECK(alone.logps[0] == expected.logps[std::size_t(n)]);
       CHECK(std::memcmp(&alone.states[0], &expected.states[std::size_t(n)], sizeof(row_state)) == 0);
       CHECK(alone.entropies[0] == expected.entropies[std::size_t(n)]);
@@ -176,7 +176,7 @@ TEST_CASE("Thrust rows: bad arguments of token_logps", "[thrust]") {
   thrust::device_vector<std::byte> workspace(std::size_t(attune::token_logps_workspace<float>(3, 100)));
   thrust::device_vector<row_report> reports(2);
   const auto refusal = [&](view<float, 1, device> out, attune::device_row_options o) {
-    return error_text([&] { attune::token_logps(thrust::device, logits.matrix(), targets, out, {}, o); });
+    return error_text([&] { attune::token_logps(on_thrust, logits.matrix(), targets, out, {}, o); });
   };
   CHECK(refusal(logps, {.workspace = workspace}).empty());
   thrust::fill(logps.begin(), logps.end(), 777.0f);
@@ -197,7 +197,7 @@ TEST_CASE("Thrust rows: a batch without rows", "[thrust]") {
   const thrust::device_vector<std::int64_t> targets;
   thrust::device_vector<float> logps;
   thrust::device_vector<row_report> report(1, row_report{5, 5, 5});
-  attune::token_logps(thrust::device, logits, targets, logps, {}, {.report = report, .checked = true});
+  attune::token_logps(on_thrust, logits, targets, logps, {}, {.report = report, .checked = true});
   CHECK(on_host(report)[0].rows == 0);
   CHECK(on_host(report)[0].masked == 0);
 }

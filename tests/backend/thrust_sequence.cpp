@@ -43,11 +43,11 @@ TEMPLATE_TEST_CASE("Thrust sequences: padded ones have the host's bits", "[thrus
     thrust::device_vector<A> logps(4, A(777)), lengths(4, A(777)), spread(28, A(777));
     thrust::device_vector<row_report> report(1, row_report{7, 7, 7});
     const auto weight = weighted ? expected.shaped(weights) : view<const A, 2, device>{};
-    attune::sequence_logps(thrust::device, expected.shaped(tokens), expected.shaped(mask), logps, lengths, weight, report);
+    attune::sequence_logps(on_thrust, expected.shaped(tokens), expected.shaped(mask), logps, lengths, weight, report);
     CHECK(same_bits(on_host(logps), expected.logps));
     CHECK(same_bits(on_host(lengths), expected.lengths));
     CHECK(same_report(on_host(report)[0], expected.report));
-    attune::token_coefficients(thrust::device, coefficients, expected.shaped(mask), as_view(spread.data(), 4, 7), weight);
+    attune::token_coefficients(on_thrust, coefficients, expected.shaped(mask), as_view(spread.data(), 4, 7), weight);
     CHECK(same_bits(on_host(spread), expected.spread));
   }
 }
@@ -66,20 +66,20 @@ TEMPLATE_TEST_CASE("Thrust sequences: packed ones have the bits of padded ones",
   const auto narrow = copied(std::vector<std::int32_t>(offsets.begin(), offsets.end()));
   thrust::device_vector<A> logps(4, A(777)), lengths(4, A(777)), to(tokens.size(), A(777));
   thrust::device_vector<row_report> report(1, row_report{7, 7, 7});
-  attune::sequence_logps(thrust::device, x, places, logps, lengths, {}, w, report);
+  attune::sequence_logps(on_thrust, x, places, logps, lengths, {}, w, report);
   CHECK(same_bits(on_host(logps), expected.logps));
   CHECK(same_bits(on_host(lengths), expected.lengths));
   CHECK(same_report(on_host(report)[0], expected.report));
-  attune::token_coefficients(thrust::device, coefficients, narrow, to, {}, w);
+  attune::token_coefficients(on_thrust, coefficients, narrow, to, {}, w);
   CHECK(same_bits(on_host(to), spread));
 
   offsets[1] = 1 << 20;  // two sequences that lead out of the tokens
   const auto astray = copied(offsets);
-  attune::sequence_logps(thrust::device, x, astray, logps, lengths, {}, w, report);
+  attune::sequence_logps(on_thrust, x, astray, logps, lengths, {}, w, report);
   CHECK(on_host(report)[0].non_finite == expected.report.non_finite + 2);
   CHECK(on_host(logps)[0] != on_host(logps)[0]);
   CHECK(on_host(logps)[3] == expected.logps[3]);
-  attune::token_coefficients(thrust::device, coefficients, astray, to, {}, w);
+  attune::token_coefficients(on_thrust, coefficients, astray, to, {}, w);
 }
 
 TEST_CASE("Thrust sequences: bad arguments", "[thrust]") {
@@ -89,10 +89,10 @@ TEST_CASE("Thrust sequences: bad arguments", "[thrust]") {
   const thrust::device_vector<std::int32_t> none;
   thrust::device_vector<float> logps(3), two(2);
   const auto padded = as_view(tokens.data(), 3, 4);
-  CHECK(contains(error_text([&] { attune::sequence_logps(thrust::device, padded, as_view(mask.data(), 4, 3), logps); }), "mask has 4 elements; expected 3"));
-  CHECK(contains(error_text([&] { attune::sequence_logps(thrust::device, padded, {}, two); }), "logps has 2 elements; expected 3"));
-  CHECK(contains(error_text([&] { attune::sequence_logps(thrust::device, tokens, offsets, two); }), "logps has 2 elements; expected 3"));
-  CHECK(contains(error_text([&] { attune::sequence_logps(thrust::device, tokens, none, two); }), "offsets has 0 elements"));
-  CHECK(contains(error_text([&] { attune::token_coefficients(thrust::device, two, {}, as_view(thrust::device_pointer_cast(static_cast<float*>(nullptr)), 3, 4)); }),
+  CHECK(contains(error_text([&] { attune::sequence_logps(on_thrust, padded, as_view(mask.data(), 4, 3), logps); }), "mask has 4 elements; expected 3"));
+  CHECK(contains(error_text([&] { attune::sequence_logps(on_thrust, padded, {}, two); }), "logps has 2 elements; expected 3"));
+  CHECK(contains(error_text([&] { attune::sequence_logps(on_thrust, tokens, offsets, two); }), "logps has 2 elements; expected 3"));
+  CHECK(contains(error_text([&] { attune::sequence_logps(on_thrust, tokens, none, two); }), "offsets has 0 elements"));
+  CHECK(contains(error_text([&] { attune::token_coefficients(on_thrust, two, {}, as_view(thrust::device_pointer_cast(static_cast<float*>(nullptr)), 3, 4)); }),
                  "coefficients (in rows) has 3 elements; expected 2"));
 }

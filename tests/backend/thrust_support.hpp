@@ -13,6 +13,38 @@ namespace attune_test {
 
 using attune::device;
 
+#if THRUST_DEVICE_SYSTEM == THRUST_DEVICE_SYSTEM_CUDA
+inline const auto& on_thrust = thrust::device;
+#else
+/// Thrust's system CPP, OMP or TBB: the one whose thrust_linked.cpp a program is linked with. So these tests are compiled once for all three.
+struct linked_system : thrust::cpp::execution_policy<linked_system> {};
+inline constexpr linked_system on_thrust;
+
+/// What a system gets to do, behind pointers: call(of, i) for i in [0, n), or the first of the labels that it gives.
+struct body_of_indices {
+  const void* of;
+  void (*call)(const void* of, std::int64_t i);
+};
+struct labels_of_indices {
+  const void* of;
+  attune::detail::bad_label (*call)(const void* of, std::int64_t i);
+  attune::detail::bad_label operator()(std::int64_t i) const { return call(of, i); }
+};
+void run_linked(std::int64_t n, body_of_indices body);
+attune::detail::bad_label reduce_linked(std::int64_t n, labels_of_indices label);
+
+using index_iterator = thrust::counting_iterator<std::int64_t>;
+template <class Body> index_iterator for_each_n(linked_system&, index_iterator first, std::int64_t n, Body body) {
+  if (*first != 0) throw attune::error("linked_system counts from 0");
+  run_linked(n, {&body, [](const void* of, std::int64_t i) { (*static_cast<const Body*>(of))(i); }});
+  return first + n;
+}
+template <class Find, class Combine>
+attune::detail::bad_label transform_reduce(linked_system&, index_iterator first, index_iterator last, Find find, attune::detail::bad_label none, Combine combine) {
+  return combine(none, reduce_linked(last - first, {&find, [](const void* of, std::int64_t i) { return (*static_cast<const Find*>(of))(i); }}));
+}
+#endif
+
 template <class T> std::vector<T> on_host(const thrust::device_vector<T>& x) {
   std::vector<T> y(x.size());
   thrust::copy(x.begin(), x.end(), y.begin());

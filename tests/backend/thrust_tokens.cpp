@@ -77,7 +77,7 @@ template <class T, class O> struct comparison {
     thrust::device_vector<std::byte> workspace(std::size_t(attune::evaluate_tokens_workspace(6)), std::byte{0xff});
     thrust::device_vector<policy_report> report(1);
     const auto evaluate = [&] {
-      attune::evaluate(thrust::device, objective, batch<device>(gpu, on_device_memory, gpu.advantage, gpu.weight), given, {.how = how, .workspace = workspace, .report = report});
+      attune::evaluate(on_thrust, objective, batch<device>(gpu, on_device_memory, gpu.advantage, gpu.weight), given, {.how = how, .workspace = workspace, .report = report});
     };
     evaluate();
     const policy_report found = attune_test::on_host(report)[0];
@@ -154,18 +154,18 @@ TEST_CASE("evaluate on tokens on a device: what is invalid shows, and indexes no
   thrust::device_vector<policy_report> report(1);
   const auto row = [&](auto& x) { return as_view(x.data(), 1, std::int64_t(columns)); };
   attune::tokens<float, device> batch{.logp = row(logp), .old_logp = row(old_logp), .advantage = advantage, .offsets = offsets};
-  attune::evaluate(thrust::device, attune::ppo{}, batch, {.logp = row(d)}, {.workspace = workspace, .report = report});
+  attune::evaluate(on_thrust, attune::ppo{}, batch, {.logp = row(d)}, {.workspace = workspace, .report = report});
   CHECK(attune_test::on_host(report)[0].count == 9);  // 0..3, none, 2..8: offsets that fall are not noticed, and harm nothing
   put(weights, 4, -1.0f);
   batch.offsets = {};
   batch.token_weight = row(weights);
   thrust::device_vector<float> one(1, 1.0f);
   batch.advantage = one;
-  attune::evaluate(thrust::device, attune::ppo{}, batch, {.logp = row(d)}, {.workspace = workspace, .report = report});
+  attune::evaluate(on_thrust, attune::ppo{}, batch, {.logp = row(d)}, {.workspace = workspace, .report = report});
   CHECK(std::isnan(attune_test::on_host(report)[0].loss()));
   CHECK(std::isnan(attune_test::on_host(d)[4]));
-  CHECK_THROWS_AS(attune::evaluate(thrust::device, attune::ppo{}, batch, {.logp = row(d)}, {.how = {.normalizer = -1.0}, .workspace = workspace}), attune::error);
-  CHECK_THROWS_AS(attune::evaluate(thrust::device, attune::ppo{}, batch, {.logp = row(d)}), attune::error);  // without a workspace
+  CHECK_THROWS_AS(attune::evaluate(on_thrust, attune::ppo{}, batch, {.logp = row(d)}, {.how = {.normalizer = -1.0}, .workspace = workspace}), attune::error);
+  CHECK_THROWS_AS(attune::evaluate(on_thrust, attune::ppo{}, batch, {.logp = row(d)}), attune::error);  // without a workspace
 }
 
 TEST_CASE("evaluate on tokens on a device: a ratio that overflows is infinite, and spares what it does not move", "[thrust]") {
@@ -176,7 +176,7 @@ TEST_CASE("evaluate on tokens on a device: a ratio that overflows is infinite, a
   const attune::tokens<float, device> batch{.logp = row(logp), .old_logp = row(old_logp), .advantage = advantage, .entropy = row(entropy)};
   const auto objective = attune::penalised{attune::ppo{}, attune::no_penalty{}, 0.5};
   for (const attune::ratio_level level : {attune::ratio_level::token, attune::ratio_level::sequence_sum, attune::ratio_level::sequence_token}) {
-    attune::evaluate(thrust::device, objective, batch, {.logp = row(d), .entropy = row(d_entropy)},
+    attune::evaluate(on_thrust, objective, batch, {.logp = row(d), .entropy = row(d_entropy)},
                      {.how = {.ratio = level, .reduction = token_reduction::token_sum}, .workspace = workspace});
     CHECK(attune_test::on_host(d)[2] == inf_f);
     CHECK(attune_test::on_host(d)[0] == (level == attune::ratio_level::token ? 1.0f : inf_f));

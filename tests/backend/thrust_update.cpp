@@ -62,10 +62,10 @@ void require_host_bits(double weight, const MakeCompanion& companion_of, std::in
   thrust::device_vector<update_report> report(1, update_report{7, 7, 7});
   const auto to_update = as_view(reference.data() + offset, {size}, {stride});
   if constexpr (attune::detail::can_average<T, decltype(companion_of(memory))>) {
-    if (weight == 1) attune::hard_update(thrust::device, to_update, parameters, companion_of(memory), report);
-    else attune::soft_update(thrust::device, to_update, parameters, weight, companion_of(memory), report);
+    if (weight == 1) attune::hard_update(on_thrust, to_update, parameters, companion_of(memory), report);
+    else attune::soft_update(on_thrust, to_update, parameters, weight, companion_of(memory), report);
   } else {
-    attune::hard_update(thrust::device, to_update, parameters, companion_of(memory), report);
+    attune::hard_update(on_thrust, to_update, parameters, companion_of(memory), report);
   }
   const std::vector<T> all = on_host(reference);
   std::vector<T> given;
@@ -131,7 +131,7 @@ TEST_CASE("Thrust update: it follows the formula", "[thrust]") {
   const std::vector<float> policy = normals<float>(size, 1, 4), before = normals<float>(size, 1, 5);
   auto reference = copied(before);
   const auto parameters = copied(policy);
-  attune::soft_update(thrust::device, reference, parameters, 0.25);
+  attune::soft_update(on_thrust, reference, parameters, 0.25);
   const std::vector<float> given = on_host(reference);
   double worst = 0;
   for (std::size_t i = 0; i < given.size(); ++i) {
@@ -145,9 +145,9 @@ TEST_CASE("Thrust update: shards have the bits of the whole", "[thrust]") {
   const std::vector<bfloat16> policy = normals<bfloat16>(size, 1, 4), before = normals<bfloat16>(size, 1, 5);
   const auto parameters = copied(policy);
   auto whole = copied(before), sharded = copied(before);
-  attune::soft_update(thrust::device, whole, parameters, 0.1, attune::stochastic_rounding{.seed = 1, .step = 2});
+  attune::soft_update(on_thrust, whole, parameters, 0.1, attune::stochastic_rounding{.seed = 1, .step = 2});
   for (const auto& [first, last] : {std::array<std::int64_t, 2>{0, 501}, std::array<std::int64_t, 2>{501, size}}) {
-    attune::soft_update(thrust::device, as_view(sharded.data() + first, last - first), as_view(parameters.data() + first, last - first), 0.1,
+    attune::soft_update(on_thrust, as_view(sharded.data() + first, last - first), as_view(parameters.data() + first, last - first), 0.1,
                         attune::stochastic_rounding{.seed = 1, .step = 2, .first = first});
   }
   CHECK(same_bits(on_host(whole), on_host(sharded)));
@@ -156,7 +156,7 @@ TEST_CASE("Thrust update: shards have the bits of the whole", "[thrust]") {
 
 TEST_CASE("Thrust update: bad arguments", "[thrust]") {
   thrust::device_vector<float> reference(10, 1.0f), other(9, 2.0f), ten(10);
-  const auto refusal = [&](const auto& policy, double weight) { return error_text([&] { attune::soft_update(thrust::device, reference, policy, weight); }); };
+  const auto refusal = [&](const auto& policy, double weight) { return error_text([&] { attune::soft_update(on_thrust, reference, policy, weight); }); };
   CHECK(contains(refusal(other, 0.5), "policy has 9 elements; expected 10"));
   CHECK(contains(refusal(ten, 1.5), "policy_weight is 1.5"));
   CHECK(contains(refusal(reference, 0.5), "the reference is the policy"));

@@ -5,7 +5,8 @@
 #   // not kernel slow_copy: vector_loads >= 1
 #
 # A name is a part of the kernel's demangled name without ": ", and stands for every kernel that has it, of which there must be one. A line with
-# "not" is a planted mistake: it must be found not to hold. The compiler is in NVCC; ARCH is sm_90 if not given.
+# "not" is a planted mistake: it must be found not to hold. The compiler is in NVCC; ARCH is sm_90 if not given, and ONLY, if given, the one demand
+# of each line that is looked at: registers differ between architectures.
 #   spills         bytes of spill stores and loads              registers      of a thread
 #   stack          bytes of local memory                        shared         bytes of static shared memory
 #   vector_loads   from global memory, of 16 bytes or more, in the PTX; scalar_loads: all others. vector_stores, scalar_stores likewise
@@ -18,6 +19,7 @@ trap 'rm -rf "$scratch"' EXIT INT TERM
 "$NVCC" -std=c++20 -arch="$ARCH" "$@" -ptx "$source" -o "$scratch/code.ptx"
 "$NVCC" -arch="$ARCH" -Xptxas -v -cubin "$scratch/code.ptx" -o "$scratch/code.cubin" 2>"$scratch/ptxas" || { cat "$scratch/ptxas" >&2; exit 1; }
 sed -n 's|^// \(not \)\{0,1\}kernel |&|p' "$source" >"$scratch/expected"
+[ -z "${ONLY-}" ] || sed -i "s|: .*\($ONLY [<>=]* [0-9]*\).*|: \1|" "$scratch/expected"
 [ -s "$scratch/expected" ] || { echo "$source says nothing of its kernels" >&2; exit 1; }
 
 c++filt <"$scratch/code.ptx" >"$scratch/readable.ptx"

@@ -62,7 +62,14 @@ template <bool Clustered> struct cuda_block {
 
 template <class Kernel> inline constexpr bool is_clustered = requires { requires Kernel::clustered; };
 
-template <class Kernel> __global__ void __launch_bounds__(Kernel::max_threads, Kernel::min_blocks) block_kernel(const __grid_constant__ Kernel kernel) {
+/// How many blocks of a kernel a multiprocessor is to hold at once. For 10.0 and newer the compiler needs a few registers more, and would spill.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+template <class Kernel> inline constexpr int blocks_held = Kernel::min_blocks > 1 ? Kernel::min_blocks - 1 : 1;
+#else
+template <class Kernel> inline constexpr int blocks_held = Kernel::min_blocks;
+#endif
+
+template <class Kernel> __global__ void __launch_bounds__(Kernel::max_threads, blocks_held<Kernel>) block_kernel(const __grid_constant__ Kernel kernel) {
 #if defined(__CUDA_ARCH__)
   __shared__ typename Kernel::shared memory;
   kernel(cuda_block<is_clustered<Kernel>>{}, memory);
