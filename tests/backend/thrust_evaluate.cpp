@@ -313,6 +313,55 @@ TEMPLATE_TEST_CASE("evaluate on groups in device memory is that of the host", "[
   CHECK_THROWS_AS(attune::evaluate(on_thrust, attune::dpo_rw{}, uniform, {.logp = d}, {.workspace = workspace}), attune::error);
 }
 
+TEST_CASE("evaluate on groups in device memory, checked, refuses what the host refuses, and writes nothing", "[thrust]") {
+  const std::size_t completions = 100;
+  std::vector<float> logp(completions, -1.0f), reward, weight{1, 2, 3};
+  for (std::size_t i = 0; i < completions; ++i) reward.push_back(float(i % 7));
+  std::vector<std::int32_t> length(completions, 5);
+  std::vector<std::int64_t> begin{0, 40, 40, 100};
+  std::vector<std::uint8_t> mask(completions, 1);
+  mask[50] = 0;
+  const auto refusal = [&](bool same_as_host = true) {
+    const thrust::device_vector<float> device_logp(logp.begin(), logp.end()), device_reward(reward.begin(), reward.end()), device_weight(weight.begin(), weight.end());
+    const thrust::device_vector<std::int32_t> device_length(length.begin(), length.end());
+    const thrust::device_vector<std::int64_t> device_begin(begin.begin(), begin.end());
+    const thrust::device_vector<std::uint8_t> device_mask(mask.begin(), mask.end());
+    thrust::device_vector<std::byte> workspace(std::size_t(attune::evaluate_workspace(3)));
+    thrust::device_vector<float> d(completions, 777.0f);
+    const std::string on_host_memory = error_text([&] {
+      attune::evaluate(attune::rrhf{}, attune::groups<float>{.logp = logp, .reward = reward, .length = length, .begin = begin, .weight = weight, .mask = mask});
+    });
+    const std::string on_device_memory = error_text([&] {
+      attune::evaluate(on_thrust, attune::rrhf{},
+                       attune::groups<float, device>{.logp = device_logp, .reward = device_reward, .length = device_length, .begin = device_begin, .weight = device_weight, .mask = device_mask},
+                       {.logp = d}, {.workspace = workspace, .checked = true});
+    });
+    if (same_as_host) CHECK(on_device_memory == on_host_memory);
+    CHECK((on_host(d) == std::vector<float>(completions, 777.0f)) == !on_device_memory.empty());
+    return on_device_memory;
+  };
+  CHECK(refusal() == "");
+  weight[1] = nan_f;  // of a group that is empty, and so read by nobody, but by the host
+  CHECK(refusal(false) == "");
+  weight[1] = 2, weight[2] = -2.5f;
+  CHECK(refusal() == "attune: groups.weight of sample 2 is -2.5; expected a finite number >= 0");
+  length[50] = 0;  // masked
+  CHECK(refusal() == "attune: groups.weight of sample 2 is -2.5; expected a finite number >= 0");
+  length[51] = -3;
+  CHECK(refusal() == "attune: groups.length of completion 51 is -3; expected > 0 tokens");
+  begin[2] = 30;
+  CHECK(refusal(false) == "attune: group 1 has -10 completions; expected 0 to 64");  // the host: to 1024
+  begin = {0, 20, 30, 100};
+  CHECK(refusal(false) == "attune: group 2 has 70 completions; expected 0 to 64");
+  begin = {1, 20, 50, 100};
+  CHECK(refusal() == "attune: groups.begin does not run from 0 to 100, the number of completions in groups.logp");
+  begin = {0, 20, 50, 99};
+  CHECK(refusal() == "attune: groups.begin does not run from 0 to 100, the number of completions in groups.logp");
+  begin = {0};
+  weight.clear();
+  CHECK(refusal(false) == "attune: groups.begin does not run from 0 to 100, the number of completions in groups.logp");
+}
+
 TEST_CASE("evaluate on groups on a device: one that is too large, or lies elsewhere, shows and harms nothing", "[thrust]") {
   const std::size_t completions = 8;
   thrust::device_vector<float> logp(completions, -1.0f), reward(completions, 1.0f), d(completions, 777.0f);
@@ -324,7 +373,14 @@ TEST_CASE("evaluate on groups on a device: one that is too large, or lies elsewh
   attune::evaluate(on_thrust, attune::dpo_rw{}, attune::groups<float, device>{.logp = logp, .ref_logp = logp, .reward = reward, .begin = begin}, {.logp = d},
                    {.workspace = workspace, .report = r});
   CHECK(on_host(r)[0].count == 2);
-  thrust::device_vector<float> large(64 * 2), d_large(64 * 2);
+  thrust::device_vector<float> large(64 * 2), d_large(64 * 2, 777.0f);
+  const std::vector<std::int64_t> two{0, 63, 128};
+  const thrust::device_vector<std::int64_t> uneven(two.begin(), two.end());
+  attune::evaluate(on_thrust, attune::dpo_rw{}, attune::groups<float, device>{.logp = large, .ref_logp = large, .reward = large, .begin = uneven}, {.logp = d_large},
+                   {.workspace = workspace, .report = r});
+  CHECK(on_host(r)[0].non_finite == 1);
+  const std::vector<float> gradient = on_host(d_large);
+  for (std::size_t i = 0; i < gradient.size(); ++i) CHECK(std::isnan(gradient[i]) == (i >= 63));
   CHECK_THROWS_AS(attune::evaluate(on_thrust, attune::dpo_rw{}, attune::groups<float, device>{.logp = large, .ref_logp = large, .reward = large, .size = 128}, {.logp = d_large},
                                    {.workspace = workspace}), attune::error);
 }

@@ -22,6 +22,16 @@ inline void require_group_size(bool without_begin, std::int64_t size, std::int64
   }
 }
 
+[[noreturn]] inline void throw_bad_group_ends(std::int64_t total) {
+  throw error("attune: groups.begin does not run from 0 to " + text((long long)total) + ", the number of completions in groups.logp");
+}
+[[noreturn]] inline void throw_bad_group_size(std::int64_t g, std::int64_t size, int most) {
+  throw error("attune: group " + text((long long)g) + " has " + text((long long)size) + " completions; expected 0 to " + text((long long)most));
+}
+[[noreturn]] inline void throw_bad_completion_length(std::int64_t i, double length) {
+  throw error("attune: groups.length of completion " + text((long long)i) + " is " + text(length) + "; expected > 0 tokens");
+}
+
 /// Which completions belong to which group.
 template <class T>
 class group_extents {
@@ -33,15 +43,10 @@ class group_extents {
 
   /// Throws attune::error unless every completion belongs to exactly one group, and no group is too large.
   void require_valid() const {
-    const auto number = [](std::int64_t n) { return text((long long)n); };
-    if (!begin_.absent() && (begin_.extent(0) < 1 || begin_(0) != 0 || begin_(begin_.extent(0) - 1) != total_)) {
-      throw error("attune: groups.begin does not run from 0 to " + number(total_) + ", the number of completions in groups.logp");
-    }
+    if (!begin_.absent() && (begin_.extent(0) < 1 || begin_(0) != 0 || begin_(begin_.extent(0) - 1) != total_)) throw_bad_group_ends(total_);
     for (std::int64_t g = 0; g < count(); ++g) {
       const std::int64_t size = end(g) - begin(g);
-      if (size < 0 || size > max_group_size) {
-        throw error("attune: group " + number(g) + " has " + number(size) + " completions; expected 0 to " + number(max_group_size));
-      }
+      if (size < 0 || size > max_group_size) throw_bad_group_size(g, size, max_group_size);
     }
   }
 
@@ -83,9 +88,7 @@ double check_groups(const O& objective, const groups<T>& batch, const group_grad
     for (std::int64_t i = extents.begin(g); i < extents.end(g); ++i) {
       if (!batch.mask.absent() && batch.mask(i) == 0) continue;
       any = true;
-      if (reads_length && !(batch.length(i) > 0)) {
-        throw error("attune: groups.length of completion " + text((long long)i) + " is " + text(batch.length(i)) + "; expected > 0 tokens");
-      }
+      if (reads_length && !(batch.length(i) > 0)) throw_bad_completion_length(i, batch.length(i));
     }
     if (any) weight += checked_sample_weight(batch, g, "groups");
   }

@@ -42,7 +42,9 @@ template <class G, class T, class U> struct resident_divergence_block {
 
     pair_reader<A> reader{rate, rows.kind};
     visit_pairs(x, y, lane, lanes, held, words, reader);
-    add_lanes(block, reader.total, memory);
+    const pair_total total = total_of_block(block, rows, reader.total, memory.reduction);
+    const pair_state& sums = total.sums;
+    if (block.thread() == 0) memory.part = {sums.policy_top, sums.policy_sum, sums.target_top, sums.target_sum, total.cross * static_cast<double>(device_unit<A>)};
     meet(block);
     if (block.thread() < warp_size) find_state(block, words, memory);
     block.sync();
@@ -99,19 +101,6 @@ template <class G, class T, class U> struct resident_divergence_block {
     }
   }
 
-  /// The block's sums, measured from its largest elements.
-  template <class Block> ATTUNE_FN void add_lanes(const Block& block, const pair_lane<A>& lane, shared& memory) const {
-    pair_state s{};
-    s.policy_top = static_cast<double>(largest_of_block(block, lane.policy_top, memory.reduction.policy_top));
-    s.target_top = static_cast<double>(largest_of_block(block, lane.target_top, memory.reduction.target_top));
-    double cross = 0;
-    rows.add(lane, s, cross);
-    s.policy_sum = sum_of_block(block, s.policy_sum, memory.reduction.sum[0]);
-    s.target_sum = sum_of_block(block, s.target_sum, memory.reduction.sum[1]);
-    cross = sum_of_block(block, cross, memory.reduction.sum[2]);
-    constexpr double nat = static_cast<double>(device_unit<A>);
-    if (block.thread() == 0) memory.part = {s.policy_top, s.policy_sum, s.target_top, s.target_sum, cross * nat};
-  }
   /// The state of the rows, from the blocks in their order; each finds the same. It takes registers: this warp puts down what it holds.
   template <class Block> ATTUNE_FN void find_state(const Block& block, held_pair& words, shared& memory) const {
     const int at = block.thread();

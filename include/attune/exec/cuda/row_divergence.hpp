@@ -13,6 +13,24 @@ template <real A> struct divergence_scratch {
   double sum[5][most_warps];
 };
 
+/// What a block's threads have read of a pair of rows together, measured from its largest elements; for every thread.
+struct pair_total {
+  pair_state sums;
+  double cross;
+};
+template <class Block, real A>
+ATTUNE_FN pair_total total_of_block(const Block& block, const divergence_rows<A>& rows, const pair_lane<A>& lane, divergence_scratch<A>& scratch) {
+  pair_total total{};
+  pair_state& s = total.sums;
+  s.policy_top = static_cast<double>(largest_of_block(block, lane.policy_top, scratch.policy_top));
+  s.target_top = static_cast<double>(largest_of_block(block, lane.target_top, scratch.target_top));
+  rows.add(lane, s, total.cross);
+  s.policy_sum = sum_of_block(block, s.policy_sum, scratch.sum[0]);
+  s.target_sum = sum_of_block(block, s.target_sum, scratch.sum[1]);
+  total.cross = sum_of_block(block, total.cross, scratch.sum[2]);
+  return total;
+}
+
 template <class G, class T, class U> struct divergence_block {
   using A = arithmetic<T>;
   using shared = divergence_scratch<A>;
@@ -33,7 +51,8 @@ template <class G, class T, class U> struct divergence_block {
     const strided_row<const U> y = elements.target.row(n);
     pair_reader<A> reader{rate, rows.kind};
     for_lane_pairs(x, y, lane, lanes, reader);
-    pair_state s = state_of(block, reader.total, memory);
+    const pair_total total = total_of_block(block, rows, reader.total, memory);
+    pair_state s = rows.known(total.sums, total.cross);
     if (rows.kind == device_cross::none && s.value == s.value) {
       term_summer<A, G> sum{pair_terms<A, G>(elements.generator, s, rows.temperature), 0, 0};
       for_lane_pairs(x, y, lane, lanes, sum);
@@ -42,19 +61,6 @@ template <class G, class T, class U> struct divergence_block {
     }
     if (lane == 0) rows.write(n, s);
     if (elements.gradient.data != nullptr) elements.write_row(n, lane, lanes, s);
-  }
-
- private:
-  template <class Block> ATTUNE_FN pair_state state_of(const Block& block, const pair_lane<A>& lane, shared& memory) const {
-    pair_state s{};
-    s.policy_top = static_cast<double>(largest_of_block(block, lane.policy_top, memory.policy_top));
-    s.target_top = static_cast<double>(largest_of_block(block, lane.target_top, memory.target_top));
-    double cross = 0;
-    rows.add(lane, s, cross);
-    s.policy_sum = sum_of_block(block, s.policy_sum, memory.sum[0]);
-    s.target_sum = sum_of_block(block, s.target_sum, memory.sum[1]);
-    cross = sum_of_block(block, cross, memory.sum[2]);
-    return rows.known(s, cross);
   }
 };
 

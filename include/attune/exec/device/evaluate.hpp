@@ -18,8 +18,8 @@ struct device_options {
   std::optional<double> normalizer{};
   view<std::byte, 1, device> workspace{};  ///< scratch memory, aligned to 16 bytes, of evaluate_workspace(B) bytes
   view<attune::report, 1, device> report{};  ///< [1], optional: written by the call, in two more launches
-  /// Whether weights that are negative or not finite, and lengths <= 0, throw attune::error, as on the host: a reduction that allocates and waits.
-  /// Else such a weight makes the sample's loss and gradients NaN, and is counted in the report.
+  /// Whether weights that are negative or not finite, lengths <= 0, and begins of groups that are none, throw attune::error, as on the host: a reduction
+  /// that allocates and waits. Else such a weight makes the sample's loss and gradients NaN, and is counted in the report.
   bool checked = false;
 };
 
@@ -120,13 +120,14 @@ void evaluate_groups_on_device(const Policy& policy, const O& objective, const g
   const std::int64_t total = batch.logp.extent(0);
   check_group_members(objective, batch, gradients);
   const std::int64_t count = batch.begin.absent() ? (batch.size > 0 ? total / batch.size : 0) : batch.begin.extent(0) - 1;
+  if (count < 0 || (count == 0 && total > 0)) throw_bad_group_ends(total);
   if (!batch.weight.absent()) require_extent(batch.weight.extent(0), count, "groups.weight", "the number of groups");
   if (batch.begin.absent() && (batch.size > max_device_group_size)) {
     throw error("attune: groups.size is " + quoted(batch.size) + "; expected " + quoted(max_device_group_size) + " or fewer completions a group on a device");
   }
-  if (o.checked) throw error("attune: device_options.checked is not for groups; leave it out");
   const device_groups<T> d{count, total, batch.size, strided_of(batch.logp), strided_of(batch.ref_logp), strided_of(batch.reward), strided_of(batch.weight),
                            strided_of(batch.begin), column_of<T>(batch.length), strided_of(batch.mask), strided_of(gradients.logp)};
+  if (o.checked) require_device_groups(policy, d, !batch.length.absent() && group_reads(objective, role::length));
   const bool known = batch.weight.absent() && batch.mask.absent() && batch.begin.absent();  // else a group may have nothing in it
   const std::int64_t lanes = sample_lanes(count);
   with_report(policy, lanes, known ? static_cast<double>(count) : -1, true, o, "evaluate", [&](double* sums, std::int64_t n) { return sum_group_weights<T>{d, sums, n}; },
@@ -171,8 +172,8 @@ void evaluate(const Policy& policy, const O& objective, const values<T, device>&
   detail::evaluate_on_device<value_kind, T>(policy, objective, batch, gradients, o);
 }
 
-/// The same over groups of up to max_device_group_size = 64 completions, a thread a group, in double. What the host refuses by reading it shows:
-/// a larger group, of which `begin` says, has a loss and gradients of NaN and is counted; begins out of range are never used as an index.
+/// The same over groups of up to max_device_group_size = 64 completions, a thread a group, in double. Unless `checked`, what the host refuses by reading it
+/// shows: a larger group, of which `begin` says, has a loss and gradients of NaN and is counted; begins out of range are never used as an index.
 template <detail::device_policy Policy, class O, storage T>
 void evaluate(const Policy& policy, const O& objective, const groups<T, device>& batch,
               const std::type_identity_t<group_gradients<T, device>>& gradients = {}, const device_options& o = {}) {
