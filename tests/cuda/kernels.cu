@@ -83,6 +83,49 @@ template <class T> void count_launches(attune_test::launch_counter& counter, cud
   counter.expect("fused_logits_gradient", {.launches = 1}, [&] { attune::fused_logits_gradient(policy, x, y, objective, logps, x); });
 }
 
+/// `checked` tells memory of the host, or of another device, from that of the current device.
+void expect_memory_of_another_refused(cudaStream_t stream) {
+  attune_test::situation = "memory of another";
+  const auto refusal = [](cudaMemoryType type, int device, bool reads_host) {
+    cudaPointerAttributes memory{};
+    memory.type = type;
+    memory.device = device;
+    return attune::detail::refusal_of(memory, 0, reads_host);
+  };
+  for (const cudaMemoryType type : {cudaMemoryTypeDevice, cudaMemoryTypeManaged, cudaMemoryTypeHost}) ATTUNE_EXPECT(refusal(type, 0, false).empty());
+  ATTUNE_EXPECT(refusal(cudaMemoryTypeManaged, 1, false).empty());
+  ATTUNE_EXPECT(refusal(cudaMemoryTypeUnregistered, -2, true).empty());
+  ATTUNE_EXPECT(refusal(cudaMemoryTypeUnregistered, -2, false) == "in the host's memory; expected memory of the current device");
+  ATTUNE_EXPECT(refusal(cudaMemoryTypeDevice, 1, true) == "on device 1; expected memory of the current one, device 0");
+
+  constexpr std::int64_t n = 2;
+  gpu::memory<float> on_device{std::vector<float>(2 * n)};
+  gpu::memory<std::int32_t> labels{std::vector<std::int32_t>(n)};
+  gpu::memory<attune::row_state> states{std::vector<attune::row_state>(n)};
+  gpu::memory<std::byte> workspace{std::vector<std::byte>(std::size_t(attune::evaluate_workspace(n)))};
+  std::vector<float> on_host(2 * n);
+  const auto numbers = [](float* x) { return view<float, 1, device>(x, {n}); };
+  const view<float, 1, device> here = numbers(on_device.data()), elsewhere = numbers(on_host.data());
+  const view<const float, 2, device> logits(on_device.data(), {n, 2}, {2, 1}), logits_elsewhere(on_host.data(), {n, 2}, {2, 1});
+  const auto rows = [&](const view<const float, 2, device>& x, const view<float, 1, device>& logps, bool checked) {
+    return attune_test::error_text([&] {
+      attune::token_logps(attune::cuda{stream}, x, view<const std::int32_t, 1, device>(labels.data(), {n}), logps, view<attune::row_state, 1, device>(states.data(), {n}), {.checked = checked});
+    });
+  };
+  const auto pairs = [&](const view<const float, 1, device>& chosen, const view<float, 1, device>& gradient) {
+    return attune_test::error_text([&] {
+      attune::evaluate(attune::cuda{stream}, attune::dpo{}, attune::pairs<float, device>{.chosen = chosen, .rejected = here, .ref_chosen = here, .ref_rejected = here}, {.chosen = gradient, .rejected = here},
+                       {.workspace = view<std::byte, 1, device>(workspace.data(), {attune::evaluate_workspace(n)}), .checked = true});
+    });
+  };
+  ATTUNE_EXPECT(attune_test::contains(rows(logits_elsewhere, here, true), "attune: logits lies in the host's memory; expected memory of the current device"));
+  ATTUNE_EXPECT(attune_test::contains(rows(logits, elsewhere, true), "attune: logps lies in the host's memory"));
+  ATTUNE_EXPECT(!attune_test::contains(rows(logits, here, true), "lies"));
+  ATTUNE_EXPECT(!attune_test::contains(rows(logits, here, false), "lies"));
+  ATTUNE_EXPECT(attune_test::contains(pairs(elsewhere, here), "attune: pairs.chosen lies in the host's memory"));
+  ATTUNE_EXPECT(attune_test::contains(pairs(here, elsewhere), "attune: pair_gradients lies in the host's memory"));
+}
+
 int count_launches() {
   cudaStream_t stream = nullptr;
   cudaStreamCreate(&stream);
@@ -98,6 +141,7 @@ int count_launches() {
   ATTUNE_EXPECT(attune_test::contains(refusal({"token_logps", 1, 1, 2048, 1}), "attune: token_logps: cudaLaunchKernelEx: "));
   ATTUNE_EXPECT(attune_test::contains(refusal({"token_logps", std::int64_t{1} << 31, 1, 64, 1}), "was given 2147483648 rows; expected 2147483647 or fewer"));
   ATTUNE_EXPECT(wrong.failures() == 2);
+  expect_memory_of_another_refused(stream);
   cudaStreamDestroy(stream);
   return counter.failures() + attune_test::failures;
 }

@@ -143,6 +143,22 @@ bool refuses_another_stream(cudaStream_t stream) {
   return false;
 }
 
+/// Whether a checked call on each kind of policy refuses memory of the host.
+bool refuses_memory_of_the_host(const auto& policy) {
+  const memory<attune::bfloat16> logits(64);
+  const memory<std::int32_t> targets(8);
+  const memory<attune::row_state> states(8);
+  const memory<std::byte> scratch(1 << 12);
+  float on_host[8];
+  try {
+    attune::token_logps(policy, seen(logits, 8, 8), seen(targets, 8), attune::view<float, 1, attune::device>(on_host, {8}), seen(states, 8),
+                        {.workspace = seen(scratch, 1 << 12), .checked = true});
+  } catch (const attune::error& e) {
+    return std::string(e.what()) == "attune: logps lies in the host's memory; expected memory of the current device";
+  }
+  return false;
+}
+
 /// attune's functions on a stream, and a whole step of DPO on the policy's logits: what their documentation says, and nothing that waits.
 void library(attune_test::launch_counter& counter, cudaStream_t stream) {
   using attune::bfloat16;
@@ -248,6 +264,7 @@ int main() {
   lm_head(counter, stream);
   bool bad = counter.failures() > 0;
   if (!refuses_another_stream(stream)) bad = failed("a product on another stream was accepted");
+  if (!refuses_memory_of_the_host(thrust::cuda::par_nosync.on(stream)) || !refuses_memory_of_the_host(attune::cuda{stream})) bad = failed("memory of the host was accepted");
   const int expected = planted(wrong, stream);
   if (wrong.failures() != expected) bad = failed("a planted budget was accepted");
   one_kernel<<<1, 1, 0, stream>>>(nullptr);

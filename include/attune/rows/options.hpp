@@ -34,7 +34,7 @@ template <> struct basic_row_options<device> {
   std::int64_t ignore_index = -100;
   view<std::byte, 1, device> workspace{};   ///< scratch memory, aligned to 16 bytes, of the size that <name of the call>_workspace says
   view<row_report, 1, device> report{};     ///< [1], optional: written by the call. (Where a call is one launch, this makes it two.)
-  bool checked = false;                     ///< whether labels out of range throw attune::error, as on the host
+  bool checked = false;                     ///< whether labels out of range throw attune::error, as on the host, and tensors on another device
 };
 
 /// What a function found in the rows it was given. Reports of parts of a batch add up to that of the whole.

@@ -21,7 +21,7 @@ void fused_in_blocks(const auto& policy, const view<const T, 2, device>& logits,
                      const fused_outputs<arithmetic<T>>& outputs) {
   using A = arithmetic<T>;
   const std::int64_t rows = logits.extent(0);
-  const row_selection selection = checked_token_logps(logits, targets, logps, outputs.states, o, {.entropies = outputs.entropies});
+  const row_selection selection = checked_token_logps(policy, logits, targets, logps, outputs.states, o, {.entropies = outputs.entropies});
   require_rows_if_given(outputs.losses, rows, "fused_outputs.losses");
   require_distinct(outputs.losses, "fused_outputs.losses");
   require_columns(gradient, "gradient");
@@ -31,7 +31,7 @@ void fused_in_blocks(const auto& policy, const view<const T, 2, device>& logits,
     throw error("attune: fused_outputs.losses is given, but coefficients_of returns no loss; expected it to return a row_loss");
   }
   const device_report report{require_report(o.report)};
-  if (o.checked) require_device_labels(policy, selection, rows);
+  if (o.checked) require_memory(policy, {{gradient.data(), "gradient"}});
 
   if (report.to != nullptr) launch(policy, 1, begin_report{report, rows});
   const token_logps_rows<T, true> results{strided_of(logits), selection, o.softcap, o.temperature, 0, nullptr, nullptr, strided_of(logps),

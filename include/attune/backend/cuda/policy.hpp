@@ -2,8 +2,8 @@
 // attune::cuda: where kernels of blocks (exec/cuda) and per-thread bodies (exec/device) run. For nvcc.
 #pragma once
 
+#include <attune/backend/cuda/memory.hpp>
 #include <attune/exec/cuda/block.hpp>
-#include <attune/exec/device/policy.hpp>
 #include <attune/exec/device/row_arguments.hpp>
 
 #include <cuda_runtime.h>
@@ -79,6 +79,8 @@ template <class Body> __global__ void __launch_bounds__(256) thread_kernel(const
   const std::int64_t i = std::int64_t{blockIdx.x} * 256 + threadIdx.x;
   if (i < n) body(i);
 }
+
+inline void require_readable(const cuda&, const given_memory& x) { require_memory_of_device(x); }
 
 template <class Kernel> int threads_of(const cuda&, const Kernel&, int wanted) { return wanted; }
 

@@ -29,7 +29,10 @@ void sequence_loss_in_blocks(const auto& policy, const O& objective, const view<
   check_gradients<Kind>(batch, gradients);
   if (count > 0) check_members<Kind>(objective, batch);
   const device_batch<Kind, A> samples = device_batch_of<Kind, A>(batch, gradients);
-  if (o.checked) require_device_samples<Kind, A>(policy, objective, samples);
+  if (o.checked) {
+    require_batch_memory<Kind>(policy, batch, gradients);
+    require_device_samples<Kind, A>(policy, objective, samples);
+  }
   const double weight = samples.weights.given() || samples.mask.given() ? -1 : static_cast<double>(count);
   with_report(policy, count, weight, true, o, "sequence_loss", [&](double* sums, std::int64_t n) { return sum_weights<Kind, A>{samples, sums, n}; }, [&](const loss_scale& scale, double* sums) {
     const sequence_loss_block<Kind, A, O> work{objective, samples, {token_logps.data(), token_logps.stride(0), token_logps.stride(1)},

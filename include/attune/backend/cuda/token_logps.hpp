@@ -14,9 +14,8 @@ void token_logps_in_blocks(const auto& policy, const view<const T, 2, device>& l
   using A = arithmetic<T>;
   using kernel = token_logps_block<T, WithStatistics>;
   const std::int64_t rows = logits.extent(0);
-  const row_selection selection = checked_token_logps(logits, targets, logps, states, o, statistics);
+  const row_selection selection = checked_token_logps(policy, logits, targets, logps, states, o, statistics);
   const device_report report{require_report(o.report)};
-  if (o.checked) require_device_labels(policy, selection, rows);
 
   if (report.to != nullptr) launch(policy, 1, begin_report{report, rows});
   const token_logps_rows<T, WithStatistics> results{strided_of(logits), selection, o.softcap, o.temperature, 0, nullptr, nullptr, strided_of(logps),

@@ -10,6 +10,9 @@
 #include <thrust/iterator/counting_iterator.h>
 
 #include <concepts>
+#if THRUST_DEVICE_SYSTEM == THRUST_DEVICE_SYSTEM_CUDA
+#include <attune/backend/cuda/memory.hpp>
+#endif
 
 namespace attune {
 namespace detail {
@@ -33,6 +36,9 @@ concept thrust_policy = requires(const P& policy) { detail::thrust_policy_of(pol
 namespace detail {
 
 template <thrust_policy P> inline constexpr bool is_device_policy<P> = true;
+#if THRUST_DEVICE_SYSTEM == THRUST_DEVICE_SYSTEM_CUDA
+template <thrust_policy P> void require_readable(const P&, const given_memory& x) { require_memory_of_device(x); }
+#endif
 
 /// body(i) for i in [0, n): one launch, without allocation, copy or wait (but that of the policy, if it is one that waits).
 template <thrust_policy Policy, class Body> void launch(const Policy& policy, std::int64_t n, const Body& body) {

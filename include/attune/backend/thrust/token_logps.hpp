@@ -22,12 +22,11 @@ void token_logps_on_device(const auto& policy, const view<const T, 2, device>& l
                            const row_statistics<arithmetic<T>, device>& statistics) {
   using A = arithmetic<T>;
   const std::int64_t rows = logits.extent(0), classes = logits.extent(1);
-  const row_selection selection = checked_token_logps(logits, targets, logps, states, o, statistics);
+  const row_selection selection = checked_token_logps(policy, logits, targets, logps, states, o, statistics);
   const device_report report{require_report(o.report)};
   const int log2 = lanes_log2(classes, sizeof(T));
   const std::int64_t threads = rows << log2;
   std::byte* workspace = require_workspace(o.workspace, token_logps_workspace<T>(rows, classes, WithStatistics), "token_logps");
-  if (o.checked) require_device_labels(policy, selection, rows);
   if (rows == 0) return launch(policy, 1, begin_report{report, 0});
 
   auto* sums = reinterpret_cast<lane_sum<A>*>(workspace);

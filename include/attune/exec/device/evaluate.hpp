@@ -18,8 +18,8 @@ struct device_options {
   std::optional<double> normalizer{};
   view<std::byte, 1, device> workspace{};  ///< scratch memory, aligned to 16 bytes, of evaluate_workspace(B) bytes
   view<attune::report, 1, device> report{};  ///< [1], optional: written by the call, in two more launches
-  /// Whether weights that are negative or not finite, lengths <= 0, and begins of groups that are none, throw attune::error, as on the host: a reduction
-  /// that allocates and waits. Else such a weight makes the sample's loss and gradients NaN, and is counted in the report.
+  /// Whether weights that are negative or not finite, lengths <= 0, and begins of groups that are none, throw attune::error, as on the host, and tensors that
+  /// lie on another device: a reduction that allocates and waits. Else such a weight makes the sample's loss and gradients NaN, and is counted in the report.
   bool checked = false;
 };
 
@@ -81,6 +81,15 @@ void require_device_samples(const Policy& policy, const O& objective, const devi
   throw_bad_length(Kind::batch, members<Kind>()[std::size_t(found.label)].name, found.row, value);
 }
 
+/// Of the tensors of a batch and its gradients.
+template <class Kind, class Policy, class Batch, class Gradients> void require_batch_memory(const Policy& policy, const Batch& batch, const Gradients& gradients) {
+  for_each_column(batch.columns(), [&](auto i, const auto& x) {
+    if constexpr (i < member_count<Kind>) require_memory(policy, {{x.data(), in_batch(Kind::batch, members<Kind>()[i].name)}});
+  });
+  for_each_column(gradients.columns(), [&](auto, const auto& x) { require_memory(policy, {{x.data(), Kind::gradients}}); });
+  require_memory(policy, {{batch.weight.data(), in_batch(Kind::batch, "weight")}, {batch.mask.data(), in_batch(Kind::batch, "mask")}});
+}
+
 /// Runs `lanes` lanes over samples, and what comes before and after: sum_weights finds their weight where it is needed and not known (known < 0).
 /// run(scale, sums) launches what fills sums [lane_metrics, lanes], null if no report is wanted; sum_weights(sums, n) makes a body for n of them.
 template <class Policy, class SumWeights, class Run>
@@ -107,7 +116,10 @@ void evaluate_on_device(const Policy& policy, const O& objective, const Batch& b
   check_gradients<Kind>(batch, gradients);
   const device_batch<Kind, T> samples = device_batch_of<Kind, T>(batch, gradients);
   if (samples.size > 0) check_members<Kind>(objective, batch);
-  if (o.checked) require_device_samples<Kind, T>(policy, objective, samples);
+  if (o.checked) {
+    require_batch_memory<Kind>(policy, batch, gradients);
+    require_device_samples<Kind, T>(policy, objective, samples);
+  }
   const double weight = samples.weights.given() || samples.mask.given() ? -1 : static_cast<double>(samples.size);
   const std::int64_t lanes = sample_lanes(samples.size);
   with_report(policy, lanes, weight, is_paired<Kind>, o, "evaluate", [&](double* sums, std::int64_t n) { return sum_weights<Kind, T>{samples, sums, n}; },
@@ -127,7 +139,11 @@ void evaluate_groups_on_device(const Policy& policy, const O& objective, const g
   }
   const device_groups<T> d{count, total, batch.size, strided_of(batch.logp), strided_of(batch.ref_logp), strided_of(batch.reward), strided_of(batch.weight),
                            strided_of(batch.begin), column_of<T>(batch.length), strided_of(batch.mask), strided_of(gradients.logp)};
-  if (o.checked) require_device_groups(policy, d, !batch.length.absent() && group_reads(objective, role::length));
+  if (o.checked) {
+    require_batch_memory<group_kind>(policy, batch, gradients);
+    require_memory(policy, {{batch.begin.data(), "groups.begin"}});
+    require_device_groups(policy, d, !batch.length.absent() && group_reads(objective, role::length));
+  }
   const bool known = batch.weight.absent() && batch.mask.absent() && batch.begin.absent();  // else a group may have nothing in it
   const std::int64_t lanes = sample_lanes(count);
   with_report(policy, lanes, known ? static_cast<double>(count) : -1, true, o, "evaluate", [&](double* sums, std::int64_t n) { return sum_group_weights<T>{d, sums, n}; },

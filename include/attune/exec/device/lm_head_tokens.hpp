@@ -72,7 +72,11 @@ template <class T, class L, class Index> struct token_call {
     if (!o.report.absent()) require_extent(o.report.extent(0), 1, "report", "the one report of a call");
     if (!o.workspace.absent()) throw error("attune: row_options.workspace is given; expected none, since an LM head has all in device_lm_head_workspace");
     require_lm_head(policy, head, gemm);
-    if (o.checked) require_device_labels(policy, selection(targets, o.mask), head.rows());
+    if (o.checked) {
+      require_memory(policy, {{head.hidden.data(), "hidden"}, {head.weight.data(), "weight"}, {targets.data(), "targets"},
+                              {head.gradients.hidden.data(), "device_lm_head_gradients.hidden"}, {head.gradients.weight.data(), "device_lm_head_gradients.weight"}});
+      require_device_labels(policy, selection(targets, o.mask), head.rows());
+    }
     if (!o.report.absent()) launch(policy, 1, begin_report{{o.report.data()}, 0});
   }
   template <class Policy> void add_report(const Policy& policy) const {

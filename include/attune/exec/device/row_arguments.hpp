@@ -3,6 +3,7 @@
 // has launch(policy, n, body), and first_bad(policy, rows, find), which waits.
 #pragma once
 
+#include <attune/exec/device/policy.hpp>
 #include <attune/exec/device/row_gradient.hpp>
 #include <attune/rows/logits_gradient.hpp>
 #include <attune/rows/token_logps.hpp>
@@ -119,13 +120,27 @@ gradient_source<T, Capped> source_of(const view<const T, 2, device>& logits, con
           strided_of(terms.entropy_coefficients), strided_of(terms.log_sum_exp_coefficients), {o.temperature, o.softcap}};
 }
 
+/// Of the tensors that both stages on rows are given.
+template <class Policy, class T, class Index>
+void require_row_memory(const Policy& policy, const view<const T, 2, device>& logits, const view<const Index, 1, device>& targets,
+                        const view<const row_state, 1, device>& states, const device_row_options& o) {
+  require_memory(policy, {{logits.data(), "logits"}, {targets.data(), "targets"}, {states.data(), "states"}, {o.mask.data(), "row_options.mask"},
+                          {o.workspace.data(), "row_options.workspace"}, {o.report.data(), "row_options.report"}});
+}
+
 /// The rows that token_logps reads, after its checks.
 template <class T, class Index>
-row_selection checked_token_logps(const view<const T, 2, device>& logits, const view<const Index, 1, device>& targets, const view<arithmetic<T>, 1, device>& logps,
+row_selection checked_token_logps(const auto& policy, const view<const T, 2, device>& logits, const view<const Index, 1, device>& targets, const view<arithmetic<T>, 1, device>& logps,
                                   const view<row_state, 1, device>& states, const device_row_options& o, const row_statistics<arithmetic<T>, device>& statistics) {
   require_token_logps<T>(logits, targets, logps, states, o, statistics);
   require_columns(logits, "logits");
-  return selection_of(targets, logits.extent(1), o);
+  const row_selection selection = selection_of(targets, logits.extent(1), o);
+  if (o.checked) {
+    require_row_memory(policy, logits, targets, states, o);
+    require_memory(policy, {{logps.data(), "logps"}});
+    require_device_labels(policy, selection, logits.extent(0));
+  }
+  return selection;
 }
 
 /// Which rows are read, and their coefficients.
@@ -143,8 +158,12 @@ gradient_rows<arithmetic<T>> checked_logits_gradient(const auto& policy, const v
   require_columns(gradient, "gradient");
   require_report(o.report);
   const gradient_rows<arithmetic<T>> found{selection_of(targets, logits.extent(1), o), coefficients_of(coefficients, rows)};
-  if (o.checked) require_device_labels(policy, found.selection, rows);
-  if (o.checked) require_device_sequences(policy, found.coefficient, found.selection, rows);
+  if (o.checked) {
+    require_row_memory(policy, logits, targets, states, o);
+    require_memory(policy, {{gradient.data(), "gradient"}, {found.coefficient.values.data, "coefficients"}});
+    require_device_labels(policy, found.selection, rows);
+    require_device_sequences(policy, found.coefficient, found.selection, rows);
+  }
   return found;
 }
 
