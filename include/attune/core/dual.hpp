@@ -184,6 +184,9 @@ template <class T, int N> ATTUNE_FN dual<T, N> log1mexp(const dual<T, N>& x) {
 template <class T, int N> ATTUNE_FN dual<T, N> log_add_exp(const dual<T, N>& x, const dual<T, N>& y) {
   return chain(x, y, log_add_exp(x.value, y.value), sigmoid(x.value - y.value), sigmoid(y.value - x.value));
 }
+namespace detail {
+template <class T, int N> ATTUNE_FN dual<T, N> exp_remainder_series(const dual<T, N>& x) { return chain(x, exp_remainder_series(x.value), expm1(x.value)); }
+}  // namespace detail
 // exp_remainder(f + d.h) = (e^f - 1 - f) + (e^f - 1) d.h
 template <class T, int N> ATTUNE_FN dual<T, N> exp_remainder(const dual<T, N>& x) {
   return chain(x, exp_remainder(x.value), expm1(x.value));

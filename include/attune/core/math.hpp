@@ -34,16 +34,24 @@ template <class S> ATTUNE_FN S log_add_exp(S a, S b) {
   return select(a == b, a + S(ln2), max(a, b) + log1p_unit(exp(-abs(a - b))));
 }
 
+namespace detail {
+/// exp_remainder for |x| < 0.75, by its series.
+template <class S> ATTUNE_FN S exp_remainder_series(S x) {
+  using R = lane_of<S>;
+  S tail = S(1);
+  constexpr int terms = std::same_as<R, float> ? 11 : 18;
+  ATTUNE_UNROLL  // 1/n are constants
+  for (int n = terms; n >= 3; --n) tail = S(1) + x * tail * S(R(1) / R(n));
+  return S(R(0.5)) * x * x * tail;
+}
+}  // namespace detail
+
 /// exp_remainder(x) = e^x - 1 - x >= 0;   exp_remainder'(x) = e^x - 1. The pointwise forward KL generator at log t = x, and the "k3"
 /// estimator of a KL divergence. Near 0, where e^x - 1 and x cancel, its Taylor series: x^2/2 (1 + x/3 (1 + x/4 (...))).
 template <class S> ATTUNE_FN S exp_remainder(S x) {
   using R = lane_of<S>;
   const S local = select(abs(x) < S(R(0.75)), x, S(0));
-  S tail = S(1);
-  constexpr int terms = std::same_as<R, float> ? 11 : 18;
-  ATTUNE_UNROLL  // 1/n are constants
-  for (int n = terms; n >= 3; --n) tail = S(1) + local * tail * S(R(1) / R(n));
-  return select(abs(x) < S(R(0.75)), S(R(0.5)) * x * x * tail, expm1(x) - x);
+  return select(abs(x) < S(R(0.75)), detail::exp_remainder_series(local), expm1(x) - x);
 }
 
 namespace detail {

@@ -21,20 +21,14 @@ namespace attune::divergence {
 struct generalized_jensen_shannon {
   double beta = 0.5;
 
-  template <class S> ATTUNE_FN S value(S u) const { return detail::value_by_term(*this, u); }
-  template <class S> ATTUNE_FN S slope(S u) const { return -S(lane_of<S>(1 - beta)) * mixture().swapped().log_of(-u); }
-  template <class S> ATTUNE_FN S curvature(S u) const {  // w b / (b + w t)
-    return S(lane_of<S>(1 - beta)) * mixture().swapped().share(-u);
-  }
+  template <class S> ATTUNE_FN S value(S u) const { return detail::value_by_term(prepared<lane_of<S>>(), u); }
+  template <class S> ATTUNE_FN S slope(S u) const { return prepared<lane_of<S>>().slope(u); }
+  template <class S> ATTUNE_FN S curvature(S u) const { return prepared<lane_of<S>>().curvature(u); }
+  template <class S> ATTUNE_FN S term(S p, S pi, S u) const { return prepared<lane_of<S>>().term(p, pi, u); }
+  template <class S> ATTUNE_FN S weight(S p, S pi, S u) const { return prepared<lane_of<S>>().weight(p, pi, u); }
 
-  template <class S> ATTUNE_FN S term(S p, S pi, S u) const {
-    using R = lane_of<S>;
-    return S(R(beta)) * mixture().kl_term(p, pi, u) + S(R(1 - beta)) * mixture().swapped().kl_term(pi, p, -u);
-  }
-  template <class S> ATTUNE_FN S weight(S, S pi, S u) const { return pi * slope(u); }
-
-  ATTUNE_FN double value_at_zero() const { return -beta * mixture().log_kept(); }
-  ATTUNE_FN double slope_at_infinity() const { return (beta - 1) * mixture().swapped().log_kept(); }
+  ATTUNE_FN double value_at_zero() const { return -beta * prepared<double>().m.log_kept; }
+  ATTUNE_FN double slope_at_infinity() const { return (beta - 1) * prepared<double>().m.log_moved; }
   static ATTUNE_FN constexpr double weight_at_zero() { return 0; }
 
   static constexpr auto parameters() {
@@ -42,8 +36,17 @@ struct generalized_jensen_shannon {
                                                             "weight of the target in the mixture and of KL(target || mixture)"}};
   }
 
- private:
-  ATTUNE_FN constexpr detail::mixture mixture() const { return {beta, 1 - beta}; }
+  /// The same with its constants.
+  template <class R> struct on_classes {
+    R b, w;
+    detail::mixture<R> m;
+
+    template <class S> ATTUNE_FN S slope(S u) const { return -S(w) * m.swapped().log_of(-u); }
+    template <class S> ATTUNE_FN S curvature(S u) const { return S(w) * m.swapped().share(-u); }  // w b / (b + w t)
+    template <class S> ATTUNE_FN S term(S p, S pi, S u) const { return S(b) * m.kl_term(p, pi, u) + S(w) * m.swapped().kl_term(pi, p, -u); }
+    template <class S> ATTUNE_FN S weight(S, S pi, S u) const { return pi * slope(u); }
+  };
+  template <class R> ATTUNE_FN on_classes<R> prepared() const { return {static_cast<R>(beta), static_cast<R>(1 - beta), detail::mixture<R>::of(beta, 1 - beta)}; }
 };
 
 }  // namespace attune::divergence

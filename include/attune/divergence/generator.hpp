@@ -19,6 +19,7 @@
 //
 //   slope_difference(a, b)   f'(e^a) - f'(e^b) of an f' that overflows like an exponential: not NaN, and of the right sign, where both do
 //   power()                  a, if f'(t) is a multiple of (t^(a-1) - 1)/(a - 1): then sum pi f'(t) = a D_f, and one sum over the classes gives D_f
+//   prepared<R>()            term and weight as members of an object that holds logarithms of the parameters: found once a call, see class_generator
 //   strictly_convex          false if f' is constant in places (as a score it would have no gradient there); true if absent
 #pragma once
 
@@ -48,6 +49,26 @@ inline constexpr bool strictly_convex<G> = G::strictly_convex;
 template <class G>
 concept power_generator = generator<G> && requires(const G& g) {
   { g.power() } -> std::convertible_to<double>;
+};
+
+/// A generator as it is applied to the classes of many rows, in numbers of type R: what follows from its parameters alone is found once. A generator whose
+/// parameters take logarithms says by prepared<R>() what has its term and weight; others are used as they are.
+template <class R, generator G>
+class class_generator {
+  static ATTUNE_FN auto prepared(const G& g) {
+    if constexpr (requires { g.template prepared<R>(); }) return g.template prepared<R>();
+    else return g;
+  }
+  decltype(prepared(std::declval<const G&>())) of_;
+
+ public:
+  explicit ATTUNE_FN class_generator(const G& g)
+      : of_(prepared(g)), value_at_zero(static_cast<R>(g.value_at_zero())), slope_at_infinity(static_cast<R>(g.slope_at_infinity())),
+        weight_at_zero(static_cast<R>(g.weight_at_zero())) {}
+
+  R value_at_zero, slope_at_infinity, weight_at_zero;
+  template <class S> ATTUNE_FN S term(const S& p, const S& pi, const S& u) const { return of_.term(p, pi, u); }
+  template <class S> ATTUNE_FN S weight(const S& p, const S& pi, const S& u) const { return of_.weight(p, pi, u); }
 };
 
 /// f-DPG pseudo-reward  R = -f'(pi(x) / p(x)):  grad D_f(pi || p) = E_{x ~ pi}[ -R grad log pi(x) ]   (arXiv:2302.08215, eq. 6).

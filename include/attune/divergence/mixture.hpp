@@ -5,6 +5,16 @@
 
 namespace attune::divergence::detail {
 
+/// Logarithms of parameters. Functions without side effects: where one is not used, compilers leave it out.
+#if defined(__CUDACC__)
+#define ATTUNE_PURE ATTUNE_FN
+#else
+#define ATTUNE_PURE __attribute__((const, noinline)) inline
+#endif
+ATTUNE_PURE double log_of_weight(double kept, double moved) { return kept > 0.5 ? std::log1p(-moved) : std::log(kept); }
+ATTUNE_PURE double log_of_odds(double kept, double moved) { return std::log(moved / kept); }
+#undef ATTUNE_PURE
+
 /// The mixture m = kept p + moved pi of two distributions, kept + moved = 1, seen from p: with t = pi/p and u = log t,
 ///
 ///   log_of(u) = log(m/p)        = log(kept + moved t)            0 at u = 0, tends to log kept at -inf (to u if kept = 0)
@@ -12,30 +22,30 @@ namespace attune::divergence::detail {
 ///   kl_term   = p (log(p/m) + moved (t - 1)) >= 0                whose sum is KL(p || m)
 ///
 /// Seen from pi, the same mixture is swapped() at -u. Both weights are given because each may be too small to be found from the other.
-struct mixture {
-  double kept, moved;
+template <class R> struct mixture {
+  R kept, moved, log_kept, log_moved, log_odds;
 
-  ATTUNE_FN constexpr mixture swapped() const { return {moved, kept}; }
-  ATTUNE_FN double log_kept() const { return kept > 0.5 ? std::log1p(-moved) : std::log(kept); }
+  static ATTUNE_FN mixture of(double kept, double moved) {
+    return {static_cast<R>(kept), static_cast<R>(moved), static_cast<R>(log_of_weight(kept, moved)), static_cast<R>(log_of_weight(moved, kept)),
+            static_cast<R>(log_of_odds(kept, moved))};
+  }
+  ATTUNE_FN mixture swapped() const { return {moved, kept, log_moved, log_kept, -log_odds}; }
 
   template <class S> ATTUNE_FN S log_of(S u) const {
-    using R = lane_of<S>;
-    const S x = S(R(moved)) * expm1(min(u, S(80)));  // m/p - 1; log(1 + x) is accurate unless x is near -1
-    const S sum = log_add_exp(S(R(log_kept())), S(R(swapped().log_kept())) + u);
+    const S x = S(moved) * expm1(min(u, S(80)));  // m/p - 1; log(1 + x) is accurate unless x is near -1
+    const S sum = log_add_exp(S(log_kept), S(log_moved) + u);
     return select(x > S(R(-0.5)), select(u < S(80), log1p(x), sum), sum);
   }
   template <class S> ATTUNE_FN S share(S u) const {
-    using R = lane_of<S>;
-    const S k = S(R(kept)), m = S(R(moved)), decay = exp(-abs(u));
+    const S k = S(kept), m = S(moved), decay = exp(-abs(u));
     const S ratio = select(u < S(0), m * decay, m) / select(u < S(0), k + m * decay, k * decay + m);
-    return select(u > S(-40), ratio, sigmoid(u + S(R(std::log(moved / kept)))));  // in its left tail e^u may underflow before the share
+    return select(u > S(-40), ratio, sigmoid(u + S(log_odds)));  // in its left tail e^u may underflow before the share
   }
 
   // With v = log(m/p): log(p/m) + moved (t - 1) = e^v - 1 - v.
   template <class S> ATTUNE_FN S kl_term(S p, S pi, S u) const {
-    using R = lane_of<S>;
     const S v = log_of(u), inner = select(abs(v) < S(R(0.75)), v, S(0));
-    return select(abs(v) < S(R(0.75)), p * exp_remainder(inner), S(R(moved)) * (pi - p) - p * v);
+    return select(abs(v) < S(R(0.75)), p * attune::detail::exp_remainder_series(inner), S(moved) * (pi - p) - p * v);
   }
 };
 

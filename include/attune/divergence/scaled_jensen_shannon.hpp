@@ -24,28 +24,22 @@ struct scaled_jensen_shannon {
   double beta = 0.5;
 
   template <class S> ATTUNE_FN S value(S u) const {
-    return is_forward<S>() ? forward_kl{}.value(u) : is_reverse<S>() ? reverse_kl{}.value(u) : detail::value_by_term(*this, u);
+    const auto f = prepared<lane_of<S>>();
+    return f.is_forward ? forward_kl{}.value(u) : f.is_reverse ? reverse_kl{}.value(u) : detail::value_by_term(f, u);
   }
-  template <class S> ATTUNE_FN S slope(S u) const {
-    return is_forward<S>() ? forward_kl{}.slope(u) : -mixture().swapped().log_of(-u) / S(lane_of<S>(beta));
-  }
+  template <class S> ATTUNE_FN S slope(S u) const { return prepared<lane_of<S>>().slope(u); }
   template <class S> ATTUNE_FN S curvature(S u) const {  // 1 / (b + w t)
-    return is_forward<S>() ? forward_kl{}.curvature(u) : mixture().swapped().share(-u) / S(lane_of<S>(beta));
+    const auto f = prepared<lane_of<S>>();
+    return f.is_forward ? forward_kl{}.curvature(u) : f.m.swapped().share(-u) / S(f.b);
   }
   template <class S> ATTUNE_FN S slope_difference(S a, S b) const {
-    return is_forward<S>() ? forward_kl{}.slope_difference(a, b) : slope(a) - slope(b);
+    return prepared<lane_of<S>>().is_forward ? forward_kl{}.slope_difference(a, b) : slope(a) - slope(b);
   }
+  template <class S> ATTUNE_FN S term(S p, S pi, S u) const { return prepared<lane_of<S>>().term(p, pi, u); }
+  template <class S> ATTUNE_FN S weight(S p, S pi, S u) const { return prepared<lane_of<S>>().weight(p, pi, u); }
 
-  template <class S> ATTUNE_FN S term(S p, S pi, S u) const {
-    using R = lane_of<S>;
-    if (is_forward<S>()) return forward_kl{}.term(p, pi, u);
-    if (is_reverse<S>()) return reverse_kl{}.term(p, pi, u);
-    return mixture().kl_term(p, pi, u) / S(R(1 - beta)) + mixture().swapped().kl_term(pi, p, -u) / S(R(beta));
-  }
-  template <class S> ATTUNE_FN S weight(S p, S pi, S u) const { return is_forward<S>() ? forward_kl{}.weight(p, pi, u) : pi * slope(u); }
-
-  ATTUNE_FN double value_at_zero() const { return beta == 0 ? infinity<double> : beta == 1 ? 1 : -mixture().log_kept() / (1 - beta); }
-  ATTUNE_FN double slope_at_infinity() const { return beta == 0 ? 1 : beta == 1 ? infinity<double> : -mixture().swapped().log_kept() / beta; }
+  ATTUNE_FN double value_at_zero() const { return beta == 0 ? infinity<double> : beta == 1 ? 1 : -prepared<double>().m.log_kept / (1 - beta); }
+  ATTUNE_FN double slope_at_infinity() const { return beta == 0 ? 1 : beta == 1 ? infinity<double> : -prepared<double>().m.log_moved / beta; }
   ATTUNE_FN constexpr double weight_at_zero() const { return beta == 0 ? -1 : 0; }
 
   static constexpr auto parameters() {
@@ -53,14 +47,25 @@ struct scaled_jensen_shannon {
                                                        "weight of the target in the mixture: 0 is the forward KL, 1 the reverse KL"}};
   }
 
- private:
-  ATTUNE_FN constexpr detail::mixture mixture() const { return {beta, 1 - beta}; }
+  /// The same with its constants. Two are choices by a parameter, the same for all lanes: so near to an end the difference to the KL is far below rounding,
+  /// and b or w may be no normal number by which to divide.
+  template <class R> struct on_classes {
+    R b, w;
+    detail::mixture<R> m;
+    bool is_forward, is_reverse;
 
-  /// Choices by a parameter, the same for all lanes. So near to an end the difference to the KL is far below rounding, and b or w may be no normal
-  /// number by which to divide.
-  template <class S> static ATTUNE_FN constexpr double least() { return std::is_same_v<lane_of<S>, float> ? 1e-30 : 1e-150; }
-  template <class S> ATTUNE_FN constexpr bool is_forward() const { return beta < least<S>(); }
-  template <class S> ATTUNE_FN constexpr bool is_reverse() const { return 1 - beta < least<S>(); }
+    template <class S> ATTUNE_FN S slope(S u) const { return is_forward ? forward_kl{}.slope(u) : -m.swapped().log_of(-u) / S(b); }
+    template <class S> ATTUNE_FN S term(S p, S pi, S u) const {
+      if (is_forward) return forward_kl{}.term(p, pi, u);
+      if (is_reverse) return reverse_kl{}.term(p, pi, u);
+      return m.kl_term(p, pi, u) / S(w) + m.swapped().kl_term(pi, p, -u) / S(b);
+    }
+    template <class S> ATTUNE_FN S weight(S p, S pi, S u) const { return is_forward ? forward_kl{}.weight(p, pi, u) : pi * slope(u); }
+  };
+  template <class R> ATTUNE_FN on_classes<R> prepared() const {
+    constexpr double least = std::is_same_v<R, float> ? 1e-30 : 1e-150;
+    return {static_cast<R>(beta), static_cast<R>(1 - beta), detail::mixture<R>::of(beta, 1 - beta), beta < least, 1 - beta < least};
+  }
 };
 
 }  // namespace attune::divergence

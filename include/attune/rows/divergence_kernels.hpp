@@ -34,7 +34,7 @@ template <class A, template <class> class Exp = row_exp> struct row_pair_scale {
   ATTUNE_PACK_FN A log_ratio(const A& policy, const A& target) const { return (policy - target * rate_ratio) * rate + log_mass_ratio; }
 };
 
-/// The generator on the classes of a pair of rows.
+/// The generator, a class_generator, on the classes of a pair of rows.
 template <class P, class G> class class_terms {
   using A = lane_of<P>;
   using condition = decltype(std::declval<P>() < std::declval<P>());
@@ -57,15 +57,15 @@ template <class P, class G> class class_terms {
     return {scale_.p(target), scale_.pi(policy), u, excluded, unused};
   }
   ATTUNE_PACK_FN P term(const classes& y) const {
-    return y.choose(generator_.term(y.p, y.pi, y.u), product(generator_.value_at_zero(), y.p), product(generator_.slope_at_infinity(), y.pi));
+    return y.choose(generator_.term(y.p, y.pi, y.u), product(generator_.value_at_zero, y.p), product(generator_.slope_at_infinity, y.pi));
   }
   ATTUNE_PACK_FN P weight(const classes& y) const {
-    return y.choose(generator_.weight(y.p, y.pi, y.u), product(generator_.weight_at_zero(), y.p), product(generator_.slope_at_infinity(), y.pi));
+    return y.choose(generator_.weight(y.p, y.pi, y.u), product(generator_.weight_at_zero, y.p), product(generator_.slope_at_infinity, y.pi));
   }
 
  private:
   /// An infinite limit costs infinitely much also where the mass beside it underflows to 0.
-  static ATTUNE_PACK_FN P product(double limit, const P& mass) { return std::isinf(limit) ? P(limit) : P(limit) * mass; }
+  static ATTUNE_PACK_FN P product(A limit, const P& mass) { return std::isinf(limit) ? P(limit) : P(limit) * mass; }
 
   G generator_;
   row_pair_scale<P> scale_;

@@ -130,7 +130,10 @@ row_summary summarise(Reader& row, double temperature, std::int64_t apart = -1, 
   const block_sum& sum = total.value();
   if (!std::isfinite(sum.top) || sum.sum != sum.sum) return none;
   result.state = {sum.top / temperature, sum.sum > 1 ? sum.sum : 1};
-  if constexpr (WithMoment) result.moment = sum.moment < 0 ? sum.moment : 0;
+  if constexpr (WithMoment) {  // without AVX-512 a term of 0 counts as 2^-126 (exp_term), so 104 nats times that are nothing
+    const double nothing = std::same_as<A, float> ? static_cast<double>(row.size() + row_lanes) * 0x1p-119 : 0;
+    result.moment = sum.moment < -nothing ? sum.moment : 0;
+  }
   if (with_argmax) result.argmax = first_largest(row, block_of_largest, largest, apart, x_apart);
   return result;
 }

@@ -110,7 +110,7 @@ template <class P, class G, class T, class U, target_kind Kind> class divergence
 
  public:
   divergence_row(const G& generator, double temperature, bool streamed)
-      : generator_(generator), temperature_(temperature), target_temperature_(Kind == target_kind::logits ? temperature : 1), streamed_(streamed) {}
+      : generator_(generator), on_classes_(generator), temperature_(temperature), target_temperature_(Kind == target_kind::logits ? temperature : 1), streamed_(streamed) {}
 
   double operator()(const view<const T>& policy, const view<const U>& target, double scale, const view<T>& gradient) const {
     const std::int64_t classes = policy.extent(0) > target.extent(0) ? policy.extent(0) : target.extent(0);
@@ -127,7 +127,7 @@ template <class P, class G, class T, class U, target_kind Kind> class divergence
     if (!known(pair, sum.term)) {
       sum.term = 0;
       for_blocks(classes, [&](std::int64_t first, int count) {
-        const auto part = run_kernel<P, block_divergence<with_weights>>(generator_, &scales, x.at(first, count), y.at(first, count), padded(count));
+        const auto part = run_kernel<P, block_divergence<with_weights>>(on_classes_, &scales, x.at(first, count), y.at(first, count), padded(count));
         sum.term += part.term;
         sum.weight += part.weight;
       });
@@ -153,7 +153,7 @@ template <class P, class G, class T, class U, target_kind Kind> class divergence
         const auto scaled = scales_of_result(policy_state, target_state, scale * curvature, sum.term / curvature);
         run(block_log_ratio{}, &scaled);
       } else {
-        run(block_divergence_gradient{}, generator_, &scales, static_cast<A>(sum.weight), static_cast<A>(scale));
+        run(block_divergence_gradient{}, on_classes_, &scales, static_cast<A>(sum.weight), static_cast<A>(scale));
       }
       write.end();
       fill(gradient, policy.extent(0), 0);
@@ -235,6 +235,7 @@ template <class P, class G, class T, class U, target_kind Kind> class divergence
   }
 
   G generator_;
+  divergence::class_generator<A, G> on_classes_;
   double temperature_, target_temperature_;
   bool streamed_;
 };

@@ -26,7 +26,7 @@ void row_divergence_in_blocks(const auto& policy, const G& generator, const view
   if (report.to != nullptr) launch(policy, 1, begin_report{report, rows});
   const divergence_rows<A> results{strided_of(o.mask), o.temperature, generator.curvature(0.0), cross_of(generator), 0, nullptr, nullptr, strided_of(values),
                                    strided_of(coefficients), report};
-  const divergence_gradient_lanes<G, T, U> elements{generator, x, y, strided_of(gradient), strided_of(o.mask), strided_of(coefficients), o.temperature, 0, nullptr};
+  const divergence_gradient_lanes<G, T, U> elements{divergence::class_generator<A, G>(generator), x, y, strided_of(gradient), strided_of(o.mask), strided_of(coefficients), o.temperature, 0, nullptr};
   const A rate = device_unit<A> * static_cast<A>(1 / o.temperature);
   const int columns = x.columns > y.columns ? x.columns : y.columns;
   if constexpr (sizeof(T) == sizeof(U)) {

@@ -69,13 +69,13 @@ void row_divergence_on_device(const auto& policy, const G& generator, const view
                                                weights, report});
   if (kind == device_cross::none) {
     auto* sums = reinterpret_cast<divergence_sums*>(task.parts);
-    launch(policy, threads, divergence_term_lanes<G, T, U>{generator, task.policy, task.target, mask, o.temperature, task.log2, task.states, sums});
+    launch(policy, threads, divergence_term_lanes<G, T, U>{divergence::class_generator<A, G>(generator), task.policy, task.target, mask, o.temperature, task.log2, task.states, sums});
     launch(policy, task.rows, divergence_term_rows<A>{mask, task.log2, sums, task.states, strided_of(values), weights, report});
   }
   if (gradient.absent()) return;
   const int log2 = lanes_log2(gradient.extent(1), sizeof(T));
   launch(policy, task.rows << log2,
-         divergence_gradient_lanes<G, T, U>{generator, task.policy, task.target, strided_of(gradient), mask, weights, o.temperature, log2, task.states});
+         divergence_gradient_lanes<G, T, U>{divergence::class_generator<A, G>(generator), task.policy, task.target, strided_of(gradient), mask, weights, o.temperature, log2, task.states});
 }
 
 }  // namespace detail

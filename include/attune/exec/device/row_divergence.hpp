@@ -20,10 +20,10 @@ template <class G> device_cross cross_of(const G& generator) {
 
 /// The generator on the classes of a pair of rows (rows/divergence_kernels.hpp has it on lanes).
 template <real A, class G> struct pair_terms {
-  G generator;
+  divergence::class_generator<A, G> generator;
   A policy_top, target_top, rate, inverse_temperature, policy_mass, target_mass, log_mass_ratio;
 
-  ATTUNE_FN pair_terms(const G& g, const pair_state& s, double temperature)
+  ATTUNE_FN pair_terms(const divergence::class_generator<A, G>& g, const pair_state& s, double temperature)
       : generator(g), policy_top(static_cast<A>(s.policy_top)), target_top(static_cast<A>(s.target_top)),
         rate(device_unit<A> * static_cast<A>(1 / temperature)), inverse_temperature(static_cast<A>(1 / temperature)),
         policy_mass(static_cast<A>(1 / s.policy_sum)), target_mass(static_cast<A>(1 / s.target_sum)),
@@ -35,13 +35,13 @@ template <real A, class G> struct pair_terms {
   ATTUNE_FN A log_ratio(A x, A y) const { return ((x - policy_top) - (y - target_top)) * inverse_temperature + log_mass_ratio; }
 
   ATTUNE_FN A term(A x, A y) const {
-    if (y == -infinity<A>) return x == -infinity<A> ? A(0) : product(generator.slope_at_infinity(), policy(x));
-    if (x == -infinity<A>) return product(generator.value_at_zero(), target(y));
+    if (y == -infinity<A>) return x == -infinity<A> ? A(0) : product(generator.slope_at_infinity, policy(x));
+    if (x == -infinity<A>) return product(generator.value_at_zero, target(y));
     return generator.term(target(y), policy(x), log_ratio(x, y));
   }
   ATTUNE_FN A weight(A x, A y) const {
-    if (y == -infinity<A>) return x == -infinity<A> ? A(0) : product(generator.slope_at_infinity(), policy(x));
-    if (x == -infinity<A>) return product(generator.weight_at_zero(), target(y));
+    if (y == -infinity<A>) return x == -infinity<A> ? A(0) : product(generator.slope_at_infinity, policy(x));
+    if (x == -infinity<A>) return product(generator.weight_at_zero, target(y));
     return generator.weight(target(y), policy(x), log_ratio(x, y));
   }
 
@@ -65,7 +65,7 @@ template <real A, class G> struct term_summer {
 /// Third launch where the value is not known: sums of terms and weights of the generator.
 template <class G, class T, class U> struct divergence_term_lanes {
   using A = arithmetic<T>;
-  G generator;
+  divergence::class_generator<A, G> generator;
   strided_rows<const T> policy;
   strided_rows<const U> target;
   strided<const std::uint8_t> mask;
@@ -125,7 +125,7 @@ template <real A, class G> struct pair_gradient {
 /// Last launch.
 template <class G, class T, class U> struct divergence_gradient_lanes {
   using A = arithmetic<T>;
-  G generator;
+  divergence::class_generator<A, G> generator;
   strided_rows<const T> policy;
   strided_rows<const U> target;
   strided_rows<T> gradient;
