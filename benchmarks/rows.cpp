@@ -514,6 +514,8 @@ template <class T> void add_operations() {
   add_divergence<T, attune::divergence::jensen_shannon>(
       "jensen_shannon",
       {[](double t) { return t * std::log(2 * t / (1 + t)) + std::log(2 / (1 + t)); }, [](double t) { return std::log(2 * t / (1 + t)); }});
+  add_divergence<T, attune::divergence::generalized_jensen_shannon>(  // beta = 1/2
+      "generalized_jensen_shannon", {[](double t) { return (t * std::log(2 * t / (1 + t)) + std::log(2 / (1 + t))) / 2; }, [](double t) { return std::log(2 * t / (1 + t)) / 2; }});
   add_divergence<T, attune::divergence::squared_hellinger>(
       "squared_hellinger",
       {[](double t) { return (std::sqrt(t) - 1) * (std::sqrt(t) - 1); }, [](double t) { return 1 - 1 / std::sqrt(t); }});

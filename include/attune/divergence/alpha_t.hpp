@@ -21,24 +21,24 @@ namespace attune::divergence {
 struct alpha_t {
   double alpha = 0.5;
 
-  template <class S> ATTUNE_FN S value(S u) const { return family().value(u); }
-  template <class S> ATTUNE_FN S slope(S u) const { return family().slope(u); }
-  template <class S> ATTUNE_FN S curvature(S u) const { return family().curvature(u); }
-  template <class S> ATTUNE_FN S slope_difference(S a, S b) const { return family().slope_difference(a, b); }
-  template <class S> ATTUNE_FN S term(S p, S pi, S u) const { return family().term(p, pi, u); }
-  template <class S> ATTUNE_FN S weight(S p, S pi, S u) const { return family().weight(p, pi, u); }
+  template <class S> ATTUNE_FN S value(S u) const { return prepared<lane_of<S>>().value(u); }
+  template <class S> ATTUNE_FN S slope(S u) const { return prepared<lane_of<S>>().slope(u); }
+  template <class S> ATTUNE_FN S curvature(S u) const { return prepared<lane_of<S>>().curvature(u); }
+  template <class S> ATTUNE_FN S slope_difference(S a, S b) const { return prepared<lane_of<S>>().slope_difference(a, b); }
+  template <class S> ATTUNE_FN S term(S p, S pi, S u) const { return prepared<lane_of<S>>().term(p, pi, u); }
+  template <class S> ATTUNE_FN S weight(S p, S pi, S u) const { return prepared<lane_of<S>>().weight(p, pi, u); }
 
-  ATTUNE_FN constexpr double value_at_zero() const { return family().value_at_zero(); }
-  ATTUNE_FN constexpr double slope_at_infinity() const { return family().slope_at_infinity(); }
-  ATTUNE_FN constexpr double weight_at_zero() const { return family().weight_at_zero(); }
-  ATTUNE_FN constexpr double power() const { return family().a; }
+  ATTUNE_FN constexpr double value_at_zero() const { return prepared<double>().value_at_zero(); }
+  ATTUNE_FN constexpr double slope_at_infinity() const { return prepared<double>().slope_at_infinity(); }
+  ATTUNE_FN constexpr double weight_at_zero() const { return prepared<double>().weight_at_zero(); }
+  ATTUNE_FN constexpr double power() const { return prepared<double>().a; }
 
   static constexpr auto parameters() {
     return std::array{parameter<alpha_t>{"alpha", &alpha_t::alpha, real_line, "exponent of t in f: 1 is the reverse KL, 0 the forward KL"}};
   }
 
- private:
-  ATTUNE_FN constexpr detail::alpha_family family() const { return {alpha, alpha - 1}; }
+  /// The same with its constants.
+  template <class R> ATTUNE_FN constexpr detail::alpha_family<R> prepared() const { return detail::alpha_family<R>::of(alpha, alpha - 1); }
 };
 
 }  // namespace attune::divergence

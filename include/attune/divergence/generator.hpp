@@ -59,16 +59,21 @@ class class_generator {
     if constexpr (requires { g.template prepared<R>(); }) return g.template prepared<R>();
     else return g;
   }
-  decltype(prepared(std::declval<const G&>())) of_;
 
  public:
   explicit ATTUNE_FN class_generator(const G& g)
-      : of_(prepared(g)), value_at_zero(static_cast<R>(g.value_at_zero())), slope_at_infinity(static_cast<R>(g.slope_at_infinity())),
-        weight_at_zero(static_cast<R>(g.weight_at_zero())) {}
+      : f_(prepared(g)), value_at_zero_(static_cast<R>(g.value_at_zero())), slope_at_infinity_(static_cast<R>(g.slope_at_infinity())),
+        weight_at_zero_(static_cast<R>(g.weight_at_zero())) {}
 
-  R value_at_zero, slope_at_infinity, weight_at_zero;
-  template <class S> ATTUNE_FN S term(const S& p, const S& pi, const S& u) const { return of_.term(p, pi, u); }
-  template <class S> ATTUNE_FN S weight(const S& p, const S& pi, const S& u) const { return of_.weight(p, pi, u); }
+  template <class S> ATTUNE_FN S term(S p, S pi, S u) const { return f_.term(p, pi, u); }
+  template <class S> ATTUNE_FN S weight(S p, S pi, S u) const { return f_.weight(p, pi, u); }
+  ATTUNE_FN R value_at_zero() const { return value_at_zero_; }
+  ATTUNE_FN R slope_at_infinity() const { return slope_at_infinity_; }
+  ATTUNE_FN R weight_at_zero() const { return weight_at_zero_; }
+
+ private:
+  decltype(prepared(std::declval<const G&>())) f_;
+  R value_at_zero_, slope_at_infinity_, weight_at_zero_;
 };
 
 /// f-DPG pseudo-reward  R = -f'(pi(x) / p(x)):  grad D_f(pi || p) = E_{x ~ pi}[ -R grad log pi(x) ]   (arXiv:2302.08215, eq. 6).

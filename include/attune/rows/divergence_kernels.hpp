@@ -57,10 +57,10 @@ template <class P, class G> class class_terms {
     return {scale_.p(target), scale_.pi(policy), u, excluded, unused};
   }
   ATTUNE_PACK_FN P term(const classes& y) const {
-    return y.choose(generator_.term(y.p, y.pi, y.u), product(generator_.value_at_zero, y.p), product(generator_.slope_at_infinity, y.pi));
+    return y.choose(generator_.term(y.p, y.pi, y.u), product(generator_.value_at_zero(), y.p), product(generator_.slope_at_infinity(), y.pi));
   }
   ATTUNE_PACK_FN P weight(const classes& y) const {
-    return y.choose(generator_.weight(y.p, y.pi, y.u), product(generator_.weight_at_zero, y.p), product(generator_.slope_at_infinity, y.pi));
+    return y.choose(generator_.weight(y.p, y.pi, y.u), product(generator_.weight_at_zero(), y.p), product(generator_.slope_at_infinity(), y.pi));
   }
 
  private:

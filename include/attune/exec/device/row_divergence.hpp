@@ -35,19 +35,19 @@ template <real A, class G> struct pair_terms {
   ATTUNE_FN A log_ratio(A x, A y) const { return ((x - policy_top) - (y - target_top)) * inverse_temperature + log_mass_ratio; }
 
   ATTUNE_FN A term(A x, A y) const {
-    if (y == -infinity<A>) return x == -infinity<A> ? A(0) : product(generator.slope_at_infinity, policy(x));
-    if (x == -infinity<A>) return product(generator.value_at_zero, target(y));
+    if (y == -infinity<A>) return x == -infinity<A> ? A(0) : product(generator.slope_at_infinity(), policy(x));
+    if (x == -infinity<A>) return product(generator.value_at_zero(), target(y));
     return generator.term(target(y), policy(x), log_ratio(x, y));
   }
   ATTUNE_FN A weight(A x, A y) const {
-    if (y == -infinity<A>) return x == -infinity<A> ? A(0) : product(generator.slope_at_infinity, policy(x));
-    if (x == -infinity<A>) return product(generator.weight_at_zero, target(y));
+    if (y == -infinity<A>) return x == -infinity<A> ? A(0) : product(generator.slope_at_infinity(), policy(x));
+    if (x == -infinity<A>) return product(generator.weight_at_zero(), target(y));
     return generator.weight(target(y), policy(x), log_ratio(x, y));
   }
 
  private:
   /// An infinite limit costs infinitely much also where the mass beside it underflows to 0.
-  static ATTUNE_FN A product(double limit, A mass) { return is_finite(limit) ? static_cast<A>(limit) * mass : static_cast<A>(limit); }
+  static ATTUNE_FN A product(A limit, A mass) { return is_finite(limit) ? limit * mass : limit; }
 };
 
 template <real A, class G> struct term_summer {
