@@ -171,10 +171,13 @@ void compare(const char* name, F f) {
   }
 }
 
+/// In both types; in float only where nothing but compiling is asked for (CMakeLists.txt).
 template <template <class> class On, class F>
 void compare_both(const char* name, F f) {
   compare<float>(name, On<F>{f});
+#if !defined(ATTUNE_FLOAT_ONLY)
   compare<double>(name, On<F>{f});
+#endif
 }
 }  // namespace
 

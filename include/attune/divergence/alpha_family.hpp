@@ -32,13 +32,13 @@ template <class R> struct alpha_family {
   // p t^x is p at x = 0, pi at x = 1 and the power mean p^(1-a) pi^a at x = a; p [x, y] is the larger of its two masses times
   // (1 - e^-(y-x)|u|) / (y - x).
   template <class S> ATTUNE_FN S term(S p, S pi, S u) const {
-    const S near = S(reach), inner = select(abs(u) < near, u, S(0));
-    const S q = p * near, qi = pi * near, mean = power_mean(q, qi, u);  // divided by x2 - x0 before they may overflow
+    const S bound = S(reach), inner = select(abs(u) < bound, u, S(0));
+    const S q = p * bound, qi = pi * bound, mean = power_mean(q, qi, u);  // divided by x2 - x0 before they may overflow
     const S lowest = a < 0 ? mean : q, middle = a < 0 ? q : a > 1 ? qi : mean, highest = a > 1 ? mean : qi;
     const R below = a < 0 ? -a : a > 1 ? R(1) : a, above = a < 0 ? R(1) : a > 1 ? c : -c;  // x1 - x0 and x2 - x1
     const S upper = select(u < S(0), -middle, highest) * expm1_over(-above, abs(u));
     const S lower = select(u < S(0), -lowest, middle) * expm1_over(-below, abs(u));
-    return select(abs(u) < near, p * central(inner), upper - lower);
+    return select(abs(u) < bound, p * central(inner), upper - lower);
   }
   // pi (t^c - 1)/c: where t^c is above 1, pi t^c = p^(1-a) pi^a is taken out of the bracket.
   template <class S> ATTUNE_FN S weight(S p, S pi, S u) const {
