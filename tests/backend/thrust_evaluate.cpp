@@ -341,8 +341,8 @@ TEST_CASE("evaluate on groups in device memory, checked, refuses what the host r
     return on_device_memory;
   };
   CHECK(refusal() == "");
-  weight[1] = nan_f;  // of a group that is empty, and so read by nobody, but by the host
-  CHECK(refusal(false) == "");
+  weight[1] = nan_f;  // of a group that is empty: nobody reads it
+  CHECK(refusal() == "");
   weight[1] = 2, weight[2] = -2.5f;
   CHECK(refusal() == "attune: groups.weight of sample 2 is -2.5; expected a finite number >= 0");
   length[50] = 0;  // masked

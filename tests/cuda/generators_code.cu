@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What row_divergence with its gradient is compiled to for generators with more to compute than a KL divergence has (device_code.sh): nothing spilled, and
-// no logarithm of a parameter in its loops, which are in float.
+// What row_divergence with its gradient is compiled to for generators with more to compute than a KL divergence has (device_code.sh): nothing spilled.
 //
 // kernel resident_divergence_block<attune::divergence::jensen_shannon, attune::bfloat16: spills = 0, registers <= 128, vector_loads >= 16, vector_stores >= 8
 // kernel resident_divergence_block<attune::divergence::jensen_shannon, float: spills = 0, registers <= 128, vector_loads >= 16, vector_stores >= 8

@@ -30,6 +30,7 @@ void sequence_loss_in_blocks(const auto& policy, const O& objective, const view<
   if (count > 0) check_members<Kind>(objective, batch);
   const device_batch<Kind, A> samples = device_batch_of<Kind, A>(batch, gradients);
   if (o.checked) {
+    require_memory(policy, {{token_logps.data(), "token_logps"}, {mask.data(), "mask"}, {logps.data(), "logps"}});
     require_batch_memory<Kind>(policy, batch, gradients);
     require_device_samples<Kind, A>(policy, objective, samples);
   }
